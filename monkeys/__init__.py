@@ -1,0 +1,1 @@
+"""Fine-grained image classification on PaddlePaddle."""
