@@ -1,0 +1,68 @@
+"""Commands: each module parses a command line and calls one function. What they share stands here."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from .. import runtime
+from ..errors import TrainingError, UserError
+
+Main = Callable[[Sequence[str] | None], int]
+
+DONE, DEFECT, WRONG_INPUT, CANNOT_GO_ON, SIGINT_EXIT = 0, 1, 2, 3, 130
+
+
+def say(text: str) -> None:
+    """A result for the user, on standard output."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def entry(main: Main) -> Main:
+    """Give a command its logging and the project's exit codes."""
+
+    @functools.wraps(main)
+    def run(argv: Sequence[str] | None = None) -> int:
+        logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stderr)
+        runtime.quieten()
+        try:
+            return main(argv)
+        except UserError as error:
+            return _fail(str(error), WRONG_INPUT)
+        except TrainingError as error:
+            return _fail(str(error), CANNOT_GO_ON)
+        except KeyboardInterrupt:
+            return _fail("interrupted", SIGINT_EXIT)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return DONE
+
+    return run
+
+
+def config_arguments(parser: argparse.ArgumentParser) -> None:
+    """-c FILE and -o key=value …"""
+    parser.add_argument("-c", "--config", type=Path, metavar="FILE", help="YAML configuration")
+    parser.add_argument(
+        "-o", "--override", action="extend", nargs="+", default=[], metavar="KEY=VALUE", help="e.g. train.epochs=3"
+    )
+
+
+def existing_run(path: Path) -> Path:
+    """The run folder, once it is clear that it holds a trained network."""
+    if not path.is_dir():
+        raise UserError(f"no such run folder: {path}")
+    if not (path / "best.safetensors").exists():
+        raise UserError(f"{path} holds no trained network (best.safetensors is missing); train it first")
+    return path
+
+
+def _fail(message: str, code: int) -> int:
+    sys.stderr.write(f"error: {message}\n")
+    return code

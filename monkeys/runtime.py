@@ -1,0 +1,162 @@
+"""What must happen before Paddle is imported: CPU tuning; and what a run should remember of its machine.
+
+Paddle's wheels bundle a math library (mklml) that takes its slow path on AMD processors unless `MKL_DEBUG_CPU_TYPE`
+says otherwise, and Paddle sets one OpenMP thread unless `OMP_NUM_THREADS` is there. Both are read at import.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+import os
+import platform
+import random
+import sys
+import warnings
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .errors import UserError
+
+SWITCH = "MONKEYS_NO_TUNING"
+_RECORDED = (
+    "paddlepaddle",
+    "paddlepaddle-gpu",
+    "numpy",
+    "imgaug",
+    "opencv-python",
+    "visualdl",
+    "pillow",
+    "scikit-learn",
+)
+_RECORDED_FLAGS = ("OMP_NUM_THREADS", "MKL_DEBUG_CPU_TYPE", "CUDA_VISIBLE_DEVICES", "PADDLE_DISTRI_BACKEND")
+
+log = logging.getLogger("monkeys")
+
+
+@dataclass(frozen=True)
+class Cpu:
+    """The processor as far as tuning depends on it."""
+
+    vendor: str
+    model: str
+    flags: frozenset[str]
+    cores: int
+
+    @staticmethod
+    def read(path: Path = Path("/proc/cpuinfo")) -> Cpu:
+        """From Linux' own description; elsewhere an unknown vendor without flags."""
+        fields: dict[str, str] = {}
+        if path.exists():
+            for line in path.read_text(errors="replace").splitlines():
+                key, _, value = line.partition(":")
+                fields.setdefault(key.strip(), value.strip())
+        return Cpu(
+            vendor=fields.get("vendor_id", ""),
+            model=fields.get("model name", platform.processor()),
+            flags=frozenset(fields.get("flags", "").split()),
+            cores=usable_cores(),
+        )
+
+
+def usable_cores() -> int:
+    """Cores that this process may use: its affinity, then the container's quota."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = Path("/sys/fs/cgroup/cpu.max")
+    if quota.exists():
+        limit, _, period = quota.read_text().strip().partition(" ")
+        if limit.isdigit() and period.isdigit():
+            cores = min(cores, max(1, int(limit) // int(period)))
+    return cores
+
+
+def tuning(cpu: Cpu, environ: Mapping[str, str], processes: int = 1) -> dict[str, str]:
+    """Environment variables to set, without touching any that the user set. Pure; empty when switched off."""
+    if environ.get(SWITCH):
+        return {}
+    settings = {"OMP_NUM_THREADS": str(max(1, cpu.cores // processes))}
+    if cpu.vendor == "AuthenticAMD" and "avx512f" in cpu.flags:
+        settings["MKL_DEBUG_CPU_TYPE"] = "7"
+    elif cpu.vendor == "AuthenticAMD" and "avx2" in cpu.flags:
+        settings["MKL_DEBUG_CPU_TYPE"] = "5"
+    return {name: value for name, value in settings.items() if not environ.get(name)}
+
+
+def tune_cpu(environ: MutableMapping[str, str] = os.environ, processes: int = 1) -> str:
+    """Apply `tuning` before Paddle is imported; returns one line that says what was done and why."""
+    cpu = Cpu.read()
+    if environ.get(SWITCH):
+        return f"CPU tuning is off ({SWITCH} is set)"
+    if "paddle" in sys.modules:
+        return "CPU tuning skipped: Paddle was imported before it could be tuned"
+    settings = tuning(cpu, environ, processes)
+    environ.update(settings)
+    done = ", ".join(f"{name}={value}" for name, value in settings.items()) or "nothing to set, all was set by the user"
+    return f"CPU tuned for {cpu.cores} core(s) of {cpu.model or 'an unknown processor'}: {done} ({SWITCH}=1 leaves all alone)"
+
+
+def quieten() -> None:
+    """Hide the notices that Paddle prints at import about compilers and threads we chose on purpose."""
+    os.environ.setdefault("GLOG_minloglevel", "2")
+    warnings.filterwarnings("ignore", message=".*ccache.*")
+    warnings.filterwarnings("ignore", message=".*always track global mean and variance.*")
+
+
+def quiet_opencv() -> None:
+    """One thread and no OpenCL: OpenCV's own threads hang in forked loader workers."""
+    import cv2
+
+    cv2.setNumThreads(0)
+    cv2.ocl.setUseOpenCL(False)
+
+
+def choose_device(wanted: str) -> tuple[str, str]:
+    """Paddle's name of the device to use, and the reason in words.
+
+    Raises UserError where a GPU is asked for and none can be used.
+    """
+    import paddle
+
+    built = paddle.device.is_compiled_with_cuda()
+    cards = paddle.device.cuda.device_count() if built else 0
+    if wanted == "gpu" and not cards:
+        why = "no GPU is visible" if built else "this Paddle is the CPU build (see requirements-gpu.txt)"
+        raise UserError(f"run.device=gpu, but {why}; use run.device=auto or cpu")
+    if wanted == "cpu" or not cards:
+        reason = "asked for" if wanted == "cpu" else "no GPU is visible" if built else "this Paddle is the CPU build"
+        return "cpu", reason
+    index = int(os.environ.get("FLAGS_selected_gpus", "0").split(",")[0])
+    return f"gpu:{index}", f"{cards} GPU(s) visible"
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Paddle, numpy and Python; what is drawn per sample does not depend on these."""
+    import numpy as np
+    import paddle
+
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002 (Paddle's samplers and imgaug read the global state)
+    paddle.seed(seed)
+
+
+def environment(device: str, seed: int) -> dict[str, Any]:
+    """Versions, processor, device, flags and seed, for environment.json."""
+    cpu = Cpu.read()
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": {name: version for name in _RECORDED if (version := _version(name))},
+        "cpu": {"model": cpu.model, "vendor": cpu.vendor, "usable_cores": cpu.cores},
+        "device": device,
+        "flags": {name: os.environ[name] for name in _RECORDED_FLAGS if name in os.environ},
+        "seed": seed,
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
