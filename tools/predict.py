@@ -1,0 +1,9 @@
+"""`monkeys.cli.predict`; see --help."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from monkeys.cli.predict import main
+
+sys.exit(main())
