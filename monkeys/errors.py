@@ -1,4 +1,4 @@
-"""The two faults that are not defects of this program; `monkeys.cli` turns them into exit codes."""
+"""The ways to end that are not defects of this program; `monkeys.cli` turns them into exit codes."""
 
 
 class UserError(Exception):
@@ -7,3 +7,11 @@ class UserError(Exception):
 
 class TrainingError(Exception):
     """Training cannot go on (non-finite loss, out of memory); the message names the step. Exit code 3."""
+
+
+class Interrupted(Exception):
+    """A signal ended the run after its state was saved. Exit code 128 + signal."""
+
+    def __init__(self, signum: int, where: str) -> None:
+        super().__init__(f"interrupted; saved at {where}; --resume auto goes on from there")
+        self.signum = signum

@@ -6,12 +6,17 @@ says otherwise, and Paddle sets one OpenMP thread unless `OMP_NUM_THREADS` is th
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
+import io
 import logging
 import os
 import platform
 import random
+import re
+import resource
 import sys
+import tempfile
 import warnings
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
@@ -94,7 +99,8 @@ def tune_cpu(environ: MutableMapping[str, str] = os.environ, processes: int = 1)
     settings = tuning(cpu, environ, processes)
     environ.update(settings)
     done = ", ".join(f"{name}={value}" for name, value in settings.items()) or "nothing to set, all was set by the user"
-    return f"CPU tuned for {cpu.cores} core(s) of {cpu.model or 'an unknown processor'}: {done} ({SWITCH}=1 leaves all alone)"
+    processor = cpu.model or "an unknown processor"
+    return f"CPU tuned for {cpu.cores} core(s) of {processor}: {done} ({SWITCH}=1 leaves all alone)"
 
 
 def quieten() -> None:
@@ -112,6 +118,15 @@ def quiet_opencv() -> None:
     cv2.ocl.setUseOpenCL(False)
 
 
+def import_paddle() -> None:
+    """Import Paddle for the first time without its warning that more than one OpenMP thread was asked for."""
+    said = io.StringIO()
+    with contextlib.redirect_stderr(said):
+        import paddle  # noqa: F401
+    kept = [line for line in said.getvalue().splitlines() if not re.search("OMP_NUM_THREADS|OpenBlas", line)]
+    sys.stderr.write("".join(line + "\n" for line in kept))
+
+
 def choose_device(wanted: str) -> tuple[str, str]:
     """Paddle's name of the device to use, and the reason in words.
 
@@ -127,7 +142,7 @@ def choose_device(wanted: str) -> tuple[str, str]:
     if wanted == "cpu" or not cards:
         reason = "asked for" if wanted == "cpu" else "no GPU is visible" if built else "this Paddle is the CPU build"
         return "cpu", reason
-    index = int(os.environ.get("FLAGS_selected_gpus", "0").split(",")[0])
+    index = int(os.environ.get("FLAGS_selected_gpus", "0").split(",")[0])  # noqa: SIM112 (the launcher's name)
     return f"gpu:{index}", f"{cards} GPU(s) visible"
 
 
@@ -153,6 +168,30 @@ def environment(device: str, seed: int) -> dict[str, Any]:
         "flags": {name: os.environ[name] for name in _RECORDED_FLAGS if name in os.environ},
         "seed": seed,
     }
+
+
+def cache_folder(wanted: Path | None) -> Path:
+    """Where decoded pictures and audits are kept; a temporary folder where the home folder cannot be written."""
+    folder = wanted or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "monkeys"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        writable = os.access(folder, os.W_OK)
+    except OSError:
+        writable = False
+    if writable:
+        return folder
+    if wanted:
+        raise UserError(f"data.cache_dir: {folder} cannot be written")
+    folder = Path(tempfile.gettempdir()) / f"monkeys-cache-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    log.warning("the home folder cannot be written; caches go to %s", folder)
+    return folder
+
+
+def peak_megabytes() -> int:
+    """Largest resident memory of this process so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak // (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def _version(package: str) -> str | None:

@@ -1,0 +1,146 @@
+"""The composition root: configuration → parts → fit → evaluate → report."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from . import atomic, runtime
+from .assessment import assess, fit_temperature, read_manifest
+from .config import Config, to_yaml
+from .data.dataset import Key
+from .data.manifest import Manifest, build_manifest
+from .parts import Data, fingerprint, make_trainer
+from .reports.run import write_run_report
+from .training.distributed import Group, join_group
+from .training.run_folder import RunFolder
+from .training.runlog import RunLog
+from .training.trainer import Trainer
+
+log = logging.getLogger("monkeys")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run came to: where it is, why it ended, and the validation metrics of its best epoch."""
+
+    folder: Path
+    reason: str
+    metrics: Mapping[str, Any]
+
+
+def run_experiment(config: Config, *, resume: str = "", overwrite: bool = False) -> Outcome:
+    """Train as configured and report; resume is "" (a new run), "auto", or "force" (whatever has changed)."""
+    group = join_group()
+    folder = RunFolder(config.run_folder)
+    if group.rank:
+        return _follow(config, folder, group)
+    with folder.locked():
+        if resume and folder.finished:
+            log.info("%s is finished (%s); nothing to do", folder.path, folder.finished)
+            return _outcome(folder)
+        if not resume and not overwrite:
+            folder.refuse_existing()
+        return _lead(config, folder, group, resume if folder.holds_run else "")
+
+
+def _lead(config: Config, folder: RunFolder, group: Group, resume: str) -> Outcome:
+    """Rank 0: prepares, trains, and does all the writing."""
+    device = _use_device(config)
+    manifest = _manifest(config, folder, resume)
+    data = Data(config, manifest)
+    saved = folder.checkpoint(fingerprint(config, manifest), force=resume == "force") if resume else None
+    trainer = make_trainer(config, data, folder, group, device)
+    if saved is None:
+        _start(config, folder, manifest, device)
+    trainer.log = RunLog(folder.path, saved[1]["log"] if saved else None)
+    group.barrier()
+    if saved:
+        log.info(trainer.restore(*saved))
+    else:
+        _show_inputs(trainer, data)
+    trainer.fit()
+    return _finish(folder, trainer, config)
+
+
+def _follow(config: Config, folder: RunFolder, group: Group) -> Outcome:
+    """Other ranks: train along with rank 0, and write nothing."""
+    device = _use_device(config)
+    group.barrier()  # until rank 0 has prepared the run folder
+    manifest = read_manifest(folder.path, config.data.root)
+    trainer = make_trainer(config, Data(config, manifest), folder, group, device)
+    saved = trainer.checkpoints.latest()
+    if saved:
+        trainer.restore(*saved)
+    progress = trainer.fit()
+    return Outcome(folder.path, progress.stopped, {})
+
+
+def _use_device(config: Config) -> str:
+    import paddle
+
+    device, why = runtime.choose_device(config.run.device)
+    log.info("device %s: %s", device, why)
+    paddle.set_device(device)
+    runtime.quiet_opencv()
+    runtime.seed_everything(config.run.seed)
+    return device
+
+
+def _manifest(config: Config, folder: RunFolder, resume: str) -> Manifest:
+    """The photographs with their splits: drawn once, then read from the run folder."""
+    if resume and (folder.path / "manifest.csv").exists():
+        return read_manifest(folder.path, config.data.root)
+    data = config.data
+    return build_manifest(
+        data.root,
+        val_fraction=data.val_fraction,
+        test_fraction=data.test_fraction,
+        folds=data.folds,
+        fold=data.fold,
+        split_seed=data.split_seed,
+        grouped=data.grouped,
+        exclude=data.exclude,
+        odd=data.odd,
+        skip_unreadable=data.skip_unreadable,
+        cache_dir=runtime.cache_folder(data.cache_dir),
+        workers=runtime.usable_cores(),
+    )
+
+
+def _start(config: Config, folder: RunFolder, manifest: Manifest, device: str) -> None:
+    """Put a new run's identity into its folder; config.yaml, which makes it a run, comes last."""
+    folder.clear()
+    folder.write_json("environment.json", runtime.environment(device, config.run.seed))
+    folder.write_json("classes.json", [{"id": info.id, "name": info.name} for info in manifest.classes])
+    manifest.write(folder.path / "manifest.csv")
+    atomic.write_text(folder.path / "config.yaml", to_yaml(config))
+
+
+def _show_inputs(trainer: Trainer, data: Data) -> None:
+    """A few augmented training images and the model's summary, for the dashboard."""
+    dataset = data.training()
+    for index in range(min(8, len(dataset))):
+        trainer.log.image(f"train/augmented_{index}", dataset[Key(0, index)].image, 0)
+    trainer.log.text("model/summary", f"```\n{trainer.model}\n```")
+
+
+def _finish(folder: RunFolder, trainer: Trainer, config: Config) -> Outcome:
+    """Examine the best weights on validation, write the report, and close the run."""
+    fit_temperature(folder.path)
+    examined = assess(folder.path, split="val", selected=True)
+    atomic.write_json(folder.path / "metrics.json", examined.metrics)
+    write_run_report(folder.path)
+    show_results(trainer.log, folder.path, config, examined)
+    trainer.log.close()
+    folder.finish(trainer.progress.stopped)
+    return _outcome(folder)
+
+
+def _outcome(folder: RunFolder) -> Outcome:
+    metrics = json.loads((folder.path / "metrics.json").read_text(encoding="utf-8"))
+    return Outcome(folder.path, folder.finished, metrics)

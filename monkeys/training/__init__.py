@@ -1,0 +1,1 @@
+"""Training: one loop, in which AMP, processes, resume and logging are parameters."""

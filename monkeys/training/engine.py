@@ -1,0 +1,185 @@
+"""The two verbs of training: `train_epoch` moves the weights, `predict` looks at images without moving them."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import paddle
+from paddle import nn
+
+from ..data.dataset import Batch
+from ..errors import TrainingError
+from .distributed import Group
+
+AUXILIARY_WEIGHT = 0.3  # of each auxiliary head's loss (GoogLeNet, arXiv 1409.4842)
+
+
+@dataclass(frozen=True)
+class Precision:
+    """One code path for mixed precision: disabled, these calls do nothing."""
+
+    enabled: bool = False
+    dtype: str = "float16"
+
+    def autocast(self) -> Any:
+        return paddle.amp.auto_cast(enable=self.enabled, dtype=self.dtype)
+
+    def scaler(self) -> paddle.amp.GradScaler:
+        """Loss scaling, which only float16 needs."""
+        return paddle.amp.GradScaler(enable=self.enabled and self.dtype == "float16")
+
+
+FULL = Precision()
+
+
+def choose_precision(wanted: bool | str, device: str) -> tuple[Precision, str]:
+    """AMP where it helps, and the reason in words: bfloat16 where the card has it, else float16; none on a CPU."""
+    if not device.startswith("gpu"):
+        asked = " (asked for, but" if wanted is True else " ("
+        return Precision(), f"mixed precision off{asked} Paddle's dygraph has none on a CPU)"
+    if wanted is False:
+        return Precision(), "mixed precision off (asked for)"
+    major, _ = paddle.device.cuda.get_device_capability()
+    dtype = "bfloat16" if major >= 8 else "float16"
+    return Precision(True, dtype), f"mixed precision on, {dtype} (compute capability {major})"
+
+
+@dataclass
+class Tally:
+    """What an epoch has seen so far: sums, so that parts of it add up exactly."""
+
+    loss: float = 0.0
+    correct: float = 0.0
+    seen: int = 0
+    steps: int = 0
+    last_loss: float = 0.0  # mean of the last step
+    grad_norm: float = 0.0  # of the last step
+    weight_change: float = 0.0  # of the last step, where it is watched
+    seconds: float = 0.0
+    waited: float = 0.0  # seconds of these that the loop waited for data
+
+    def state_dict(self) -> dict[str, float]:
+        return asdict(self)
+
+
+def soft_cross_entropy(outputs: Any, targets: paddle.Tensor) -> paddle.Tensor:
+    """Mean of -sum(target * log softmax(logits)); auxiliary logits count AUXILIARY_WEIGHT each."""
+    heads = outputs if isinstance(outputs, (tuple, list)) else (outputs,)
+    weights = [1.0] + [AUXILIARY_WEIGHT] * (len(heads) - 1)
+    losses = [
+        -(targets * nn.functional.log_softmax(head.astype("float32"), axis=1)).sum(axis=1).mean() for head in heads
+    ]
+    return sum(weight * loss for weight, loss in zip(weights, losses, strict=True))
+
+
+@dataclass
+class Step:
+    """Moves the weights by one step over its micro-batches. `reseed` is called before each, with its position."""
+
+    model: nn.Layer
+    optimizer: paddle.optimizer.Optimizer
+    scaler: paddle.amp.GradScaler
+    precision: Precision
+    group: Group
+    reseed: Callable[[int, int], None]
+    watch_weights: bool = False
+
+    def __call__(self, step: int, batches: list[Batch], lr: float, tally: Tally) -> None:
+        """Adds summed loss, correct answers and images of all ranks to the tally."""
+        self.optimizer.set_lr(lr)
+        sums = np.zeros(3)
+        for position, batch in enumerate(batches):
+            self.reseed(step, position)
+            last = position == len(batches) - 1
+            with contextlib.nullcontext() if last else self.group.no_sync(self.model):
+                sums += self._micro_batch(batch, len(batches))
+        loss, correct, seen = self.group.sum(sums)
+        if not np.isfinite(loss):
+            raise TrainingError(f"the loss is {loss} at step {step}: lower optim.lr, or set optim.clip_norm")
+        tally.grad_norm = self._gradient_norm()
+        before = [p.clone() for p in self.model.parameters()] if self.watch_weights else []
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.clear_grad()
+        tally.weight_change = _norm([now - then for now, then in zip(self.model.parameters(), before, strict=False)])
+        tally.last_loss = float(loss / seen)
+        tally.loss += float(loss)
+        tally.correct += float(correct)
+        tally.seen += int(seen)
+        tally.steps += 1
+
+    def _micro_batch(self, batch: Batch, parts: int) -> np.ndarray:
+        images, targets = paddle.to_tensor(batch.images), paddle.to_tensor(batch.targets)
+        with self.precision.autocast():
+            outputs = self.model(images)
+            loss = soft_cross_entropy(outputs, targets)
+        self.scaler.scale(loss / parts).backward()
+        logits = outputs[0] if isinstance(outputs, (tuple, list)) else outputs
+        correct = (logits.astype("float32").numpy().argmax(axis=1) == batch.labels).sum()
+        return np.array([float(loss) * len(batch.labels), correct, len(batch.labels)], dtype=np.float64)
+
+    def _gradient_norm(self) -> float:
+        """Of the last gradient, unscaled, in float32; cheap beside the step itself."""
+        norm = _norm([p.grad.astype("float32") for p in self.model.parameters() if p.grad is not None])
+        return norm / float(self.scaler.state_dict().get("scale", 1.0))
+
+
+def _norm(tensors: list[paddle.Tensor]) -> float:
+    return float(paddle.add_n([(tensor**2).sum() for tensor in tensors]).sqrt()) if tensors else 0.0
+
+
+def train_epoch(
+    step_fn: Step,
+    stream: Iterator[Batch],
+    steps: Iterable[int],
+    lr: Callable[[int], float],
+    tally: Tally,
+    accumulate: int,
+    after_step: Callable[[int, float, Tally], None],
+    set_modes: Callable[[], None],
+) -> Tally:
+    """Train over the given global steps, adding to `tally`; `after_step(step, lr, tally)` may save, log or raise."""
+    set_modes()
+    for step in steps:
+        started = time.perf_counter()
+        batches = list(islice(stream, accumulate))
+        loaded = time.perf_counter()
+        rate = lr(step)
+        step_fn(step, batches, rate, tally)
+        tally.waited += loaded - started
+        tally.seconds += time.perf_counter() - started
+        after_step(step, rate, tally)
+    return tally
+
+
+def predict(model: nn.Layer, batches: Iterable[Batch], precision: Precision = FULL) -> np.ndarray:
+    """Logits [N, C] float32 of all images, in the order of the batches; the model ends in the mode it came in."""
+    was_training = model.training
+    model.eval()
+    with paddle.no_grad(), precision.autocast():
+        logits = [model(paddle.to_tensor(batch.images)).astype("float32").numpy() for batch in batches]
+    if was_training:
+        model.train()
+    return np.concatenate(logits)
+
+
+def validate(model: nn.Layer, batches: Iterable[Batch], precision: Precision = FULL) -> np.ndarray:
+    """Sums over this rank's images: [cross-entropy, correct, count], float64."""
+    sums = np.zeros(3)
+    for batch in batches:
+        sums += score(predict(model, [batch], precision), batch.labels)
+    return sums
+
+
+def score(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Sums over images: [cross-entropy, correct, count], float64."""
+    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
+    log_softmax = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    loss = -log_softmax[np.arange(len(labels)), labels].sum()
+    return np.array([loss, (logits.argmax(axis=1) == labels).sum(), len(labels)], dtype=np.float64)

@@ -1,0 +1,110 @@
+"""The run folder: who may write into it, what it holds, and whether a run can go on from it."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .. import atomic
+from ..errors import UserError
+from .checkpoint import Checkpoints, Tensors
+
+# all that a run writes; overwriting a run removes these and nothing else
+FILES = (
+    *("config.yaml", "environment.json", "classes.json", "manifest.csv", "history.csv", "metrics.json", "report.html"),
+    *("best.safetensors", "best.json", "vdlrecords.*"),
+)
+FOLDERS = ("last", "plots", "eval-*", "export")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """`<run.dir>/<run.name>/`."""
+
+    path: Path
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes out; a folder that was made only for this and stays empty is removed."""
+        created = not self.path.exists()
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = (self.path / ".lock").open("w")
+        except OSError as error:
+            raise UserError(f"run folder: {atomic.explain(error, self.path)}") from None
+        try:
+            _take(lock.fileno(), self.path)
+            yield
+        finally:
+            if created and [path.name for path in self.path.iterdir()] == [".lock"]:
+                shutil.rmtree(self.path)
+            lock.close()
+
+    @property
+    def holds_run(self) -> bool:
+        return (self.path / "config.yaml").exists()
+
+    @property
+    def finished(self) -> str:
+        """Why the run ended, once all of it is written; empty before."""
+        path = self.path / "last" / "finished.json"
+        return json.loads(path.read_text(encoding="utf-8"))["reason"] if path.exists() else ""
+
+    def finish(self, reason: str) -> None:
+        """The last thing that a run writes."""
+        atomic.write_json(self.path / "last" / "finished.json", {"reason": reason})
+
+    def refuse_existing(self) -> None:
+        """UserError where the folder already holds a run."""
+        if self.holds_run:
+            raise UserError(
+                f"{self.path} already holds a run: add --resume auto to go on, --overwrite to replace it, "
+                "or choose another run.name"
+            )
+
+    def clear(self) -> None:
+        """Remove an earlier run, and nothing that a run did not write."""
+        for pattern in FILES:
+            for path in self.path.glob(pattern):
+                path.unlink()
+        for pattern in FOLDERS:
+            for path in self.path.glob(pattern):
+                shutil.rmtree(path)
+
+    def write_json(self, name: str, value: Any) -> None:
+        """One of the run's JSON files."""
+        atomic.write_json(self.path / name, value)
+
+    def checkpoint(self, fingerprint: Mapping[str, Any], *, force: bool) -> tuple[Tensors, dict[str, Any]] | None:
+        """The state to go on from, or None; UserError where it belongs to another experiment and `force` is not set."""
+        found = Checkpoints(self.path / "last").latest()
+        if found is None:
+            return None
+        saved = found[1]["fingerprint"]
+        differing = [key for key in sorted(saved.keys() | fingerprint.keys()) if saved.get(key) != fingerprint.get(key)]
+        if differing and not force:
+            raise UserError(
+                f"{self.path} was started with other settings: "
+                + "; ".join(f"{key} {_brief(saved.get(key))} then, {_brief(fingerprint.get(key))} now" for key in differing)
+                + "; --resume force goes on all the same"
+            )
+        return found
+
+
+def _take(descriptor: int, folder: Path) -> None:
+    """A POSIX record lock: unlike flock's, it is not inherited by loader workers, so none can outlive the run with it."""
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise UserError(f"another process is training into {folder}; wait for it, or choose another run.name") from None
+
+
+def _brief(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "…"

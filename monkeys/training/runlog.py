@@ -1,0 +1,105 @@
+"""What a run tells while it goes: history.csv and the VisualDL records. The only door to visualdl."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..numpy_compat import restore_numpy_names
+
+COLUMNS = (
+    *("epoch", "step", "lr", "train_loss", "train_top1", "val_loss", "val_top1", "seconds", "img_per_s"),
+    *("data_wait", "grad_norm", "peak_mb"),
+)
+RECORDS = "vdlrecords.monkeys.log"
+
+
+class NullLog:
+    """Says nothing: for ranks other than 0."""
+
+    def step(self, step: int, values: Mapping[str, float]) -> None: ...
+
+    def epoch(self, row: Mapping[str, Any]) -> None: ...
+
+    def image(self, tag: str, image: np.ndarray, step: int) -> None: ...
+
+    def offsets(self) -> dict[str, int]:
+        return {}
+
+    def close(self) -> None: ...
+
+
+class RunLog(NullLog):
+    """Appends to the run folder's files; `offsets` of a checkpoint say where each of them is to go on."""
+
+    def __init__(self, folder: Path, offsets: Mapping[str, int] | None = None) -> None:
+        restore_numpy_names()
+        from visualdl import LogWriter
+
+        self._history = folder / "history.csv"
+        self._records = folder / RECORDS
+        for path in (self._history, self._records):
+            _cut(path, (offsets or {}).get(path.name, 0))
+        if not self._history.exists() or not self._history.stat().st_size:
+            self._history.write_text(",".join(COLUMNS) + "\n", encoding="utf-8")
+        with contextlib.redirect_stdout(io.StringIO()):  # it announces on standard output that it appends
+            self._writer = LogWriter(logdir=str(folder), file_name=RECORDS, display_name=folder.name)
+
+    def step(self, step: int, values: Mapping[str, float]) -> None:
+        """Scalars of one step, under train/."""
+        for name, value in values.items():
+            self._writer.add_scalar(f"train/{name}", float(value), step)
+
+    def epoch(self, row: Mapping[str, Any]) -> None:
+        """One line of history.csv, and its validation figures as scalars by epoch."""
+        line = io.StringIO()
+        csv.DictWriter(line, COLUMNS, lineterminator="\n").writerow(row)
+        with self._history.open("a", encoding="utf-8") as file:
+            file.write(line.getvalue())
+            file.flush()
+            os.fsync(file.fileno())
+        for name in ("train_loss", "train_top1", "val_loss", "val_top1", "img_per_s"):
+            self._writer.add_scalar(f"epoch/{name}", float(row[name]), int(row["epoch"]))
+
+    def image(self, tag: str, image: np.ndarray, step: int) -> None:
+        """One [H, W, 3] uint8 picture."""
+        self._writer.add_image(tag, image, step)
+
+    def text(self, tag: str, text: str) -> None:
+        """A page of text, e.g. the model's summary."""
+        self._writer.add_text(tag, text, 0)
+
+    def hparams(self, settings: Mapping[str, Any], metrics: Mapping[str, float]) -> None:
+        """Settings with their final figures: the page that compares runs."""
+        self._writer.add_hparams(dict(settings), list(metrics))
+        for name, value in metrics.items():
+            self._writer.add_scalar(name, value, 0)
+
+    def pr_curve(self, tag: str, truth: np.ndarray, probability: np.ndarray) -> None:
+        """Precision against recall of one class; truth [N] 0/1, probability [N]."""
+        self._writer.add_pr_curve(tag, truth.astype(np.int64), probability.astype(np.float64), 0)
+
+    def embedding(self, tag: str, vectors: np.ndarray, names: Sequence[str]) -> None:
+        """Vectors [N, D] with one name each."""
+        self._writer.add_embeddings(tag, mat=vectors, metadata=list(names))
+
+    def offsets(self) -> dict[str, int]:
+        """Sizes of both files once all is on disk."""
+        self._writer._get_file_writer().flush()
+        return {path.name: path.stat().st_size for path in (self._history, self._records)}
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+def _cut(path: Path, size: int) -> None:
+    """Forget what was written after a checkpoint, so that no step stands twice."""
+    if path.exists() and path.stat().st_size > size:
+        os.truncate(path, size)
