@@ -73,6 +73,11 @@ class Data:
             workers=runtime.usable_cores(),
         )
 
+    def batch_bytes(self, images: int) -> int:
+        """What a batch of so many training images takes as float32, with targets and labels."""
+        largest = max([self.config.data.size, *self.config.data.sizes.values()])
+        return images * 4 * (3 * largest**2 + len(self.manifest.classes) + 2) + 64
+
     def labels(self, split: str) -> np.ndarray:
         """[N] int64."""
         index = self.manifest.label_index
@@ -219,14 +224,14 @@ def make_trainer(config: Config, data: Data, folder: RunFolder, group: Group, de
         step_fn = make_step(config, model, group, device)
     dataset, collate = data.training(), data.collate()
     order = TrainOrder(len(dataset), train.batch_size, config.run.seed, train.accumulate, group.rank, group.size)
+    micro = train.batch_size // (train.accumulate * group.size)
 
     def stream(first: int, last: int) -> Iterator[Batch]:
-        return load(dataset, order.micro_batches(first, last), collate, config.data.workers)
+        return load(dataset, order.micro_batches(first, last), collate, config.data.workers, data.batch_bytes(micro))
 
     validation = data.evaluation("val")
 
     def validation_batches() -> Iterator[Batch]:
-        micro = train.batch_size // (train.accumulate * group.size)
         return load(validation, plain_order(len(validation), micro, group.rank, group.size), data.plain_collate())
 
     def save_best(tensors: checkpoint.Tensors, progress: Progress) -> None:

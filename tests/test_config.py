@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from monkeys.config import Config, load_config, to_yaml, valid_keys
+from monkeys.errors import UserError
+
+
+@pytest.fixture
+def write(tmp_path: Path):
+    def write_yaml(text: str, name: str = "experiment.yaml") -> Path:
+        path = tmp_path / name
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write_yaml
+
+
+def test_every_fault_is_reported_at_once(write):
+    path = write("train: {epochs: -3, batch_size: 10, accumulate: 3, amp: maybe}\noptim: {leraning_rate: 1}\nmodle: {}\n")
+    with pytest.raises(UserError) as caught:
+        load_config(path, ["data.size=abc", "nonsense"], {"optim.name": {"adam": 0, "sgd": 0}})
+    message = str(caught.value)
+    for part in ("train.epochs", "train.amp", "optim.leraning_rate: unknown key", "modle: unknown key (nearest: model)"):
+        assert part in message
+    assert "data.size" in message
+    assert "'nonsense'" in message
+
+
+def test_a_contradiction_is_named(write):
+    with pytest.raises(UserError, match="batch_size 10 cannot be cut into 3"):
+        load_config(write("train: {batch_size: 10, accumulate: 3}"))
+    with pytest.raises(UserError, match="leave nothing to train on"):
+        load_config(write("data: {val_fraction: 0.6, test_fraction: 0.5}"))
+
+
+@pytest.mark.parametrize(
+    ("key", "nearest"),
+    [("train.epoch", "train.epochs"), ("optim.weigth_decay", "optim.weight_decay"), ("data.roots", "data.root")],
+)
+def test_an_unknown_key_gets_its_nearest_neighbour(write, key, nearest):
+    with pytest.raises(UserError, match=f"{key}: unknown key \\(nearest: {nearest}\\)"):
+        load_config(write(""), [f"{key}=1"])
+
+
+def test_an_unknown_name_gets_the_list(write):
+    with pytest.raises(UserError, match=r"optim\.name: no 'adma' \(nearest: adam; known: adam, sgd\)"):
+        load_config(write("optim: {name: adma}"), choices={"optim.name": {"adam": 0, "sgd": 0}})
+
+
+def test_overrides_are_typed_by_the_field(write):
+    overrides = ["optim.lr=1e-3", "data.sizes={0: 96, 3: 128}", "train.amp=true", "train.class_weights=[1, 2]"]
+    config = load_config(write(""), overrides)
+    assert config.optim.lr == 1e-3
+    assert config.data.sizes == {0: 96, 3: 128}
+    assert config.train.amp is True
+    assert config.train.class_weights == (1.0, 2.0)
+
+
+def test_the_resolved_configuration_reads_back_equal(write):
+    config = load_config(write("optim: {lr: 0.1}\ndata: {sizes: {0: 64, 2: 96}}"), ["run.seed=7"])
+    assert load_config(write(to_yaml(config), "config.yaml")) == config
+
+
+def test_a_run_is_named_after_its_file(write):
+    assert load_config(write("")).run.name == "experiment"
+    assert load_config(write(""), ["run.name=other"]).run_folder == Path("runs/other")
+
+
+@pytest.mark.parametrize("text", ["- a\n- b", "a: [", "just words", "!!python/object/apply:os.system ['true']"])
+def test_what_is_not_a_configuration_is_refused(write, text):
+    with pytest.raises(UserError, match="experiment.yaml"):
+        load_config(write(text))
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(UserError, match="no such configuration file"):
+        load_config(tmp_path / "missing.yaml")
+
+
+def test_a_run_name_cannot_leave_its_folder(write):
+    with pytest.raises(UserError, match=r"run\.name"):
+        load_config(write(""), ["run.name=../../elsewhere"])
+
+
+def test_configurations_are_frozen():
+    with pytest.raises(ValueError, match="frozen"):
+        Config().train.epochs = 3  # type: ignore[misc]
+
+
+def test_every_shipped_configuration_is_valid():
+    from monkeys.cli.train import CHOICES
+
+    paths = sorted(Path(__file__).parents[1].glob("configs/**/*.yaml"))
+    assert paths
+    for path in paths:
+        load_config(path, choices=CHOICES)
+
+
+def test_documented_keys_exist():
+    for key in (
+        "run.name run.dir run.seed data.root data.size data.val_fraction data.test_fraction data.split_seed data.cache data.cache_dir "
+        "data.workers data.skip_unreadable augment.recipe augment.engine augment.mixup augment.cutmix model.name model.pretrained "
+        "optim.name optim.lr optim.weight_decay optim.clip_norm optim.schedule.name optim.schedule.warmup_epochs train.epochs "
+        "train.max_steps train.batch_size train.accumulate train.amp train.label_smoothing train.ema train.patience train.processes"
+    ).split():
+        assert key in valid_keys()
