@@ -1,0 +1,147 @@
+"""Pretrained weights: from a file of ours, Paddle's, PaddleClas' or torchvision's, or from Paddle's own server."""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from paddle import nn
+
+from ..errors import UserError
+from . import download
+from .weight_files import read_weights
+from .weight_names import Renamed, rename
+
+log = logging.getLogger("monkeys")
+
+LEAST_FIT = 0.9  # share of the body's values, of the network and of the file, that have to find each other
+
+
+@dataclass(frozen=True)
+class WeightReport:
+    """What became of a file. left_out: its name → reason; missing: names of the network that stay as initialised."""
+
+    source: str
+    matched: tuple[str, ...]
+    left_out: dict[str, str]
+    missing: tuple[str, ...]
+
+    def __str__(self) -> str:
+        reasons: dict[str, list[str]] = {}
+        for name, reason in self.left_out.items():
+            reasons.setdefault(reason, []).append(name)
+        parts = [f"weights from {self.source}: {len(self.matched)} tensors matched"]
+        for reason, names in reasons.items():
+            parts.append(f"{len(names)} left out ({names[0]}{', …' if names[1:] else ''}): {reason}")
+        if self.missing:
+            parts.append(f"{len(self.missing)} of the network stay as initialised ({', '.join(self.missing[:4])})")
+        return "; ".join(parts)
+
+
+def load_pretrained(
+    model: nn.Layer, source: str | Path, *, cache_dir: Path | None = None, timeout: float = 30.0
+) -> WeightReport:
+    """Fill `model`, which `build_model` made, from a weights file, or from Paddle's published ones ("imagenet").
+
+    A head for another number of classes is left out and stays new. UserError where the file is missing, damaged or of
+    another network; the model is then unchanged. `cache_dir` (default: Paddle's own, ~/.cache/paddle/hapi/weights)
+    takes the download, `timeout` is in seconds without an answer. Only "imagenet" ever uses the network.
+    """
+    if str(source) == "imagenet":
+        url, md5 = download.published(getattr(model, "architecture", type(model).__name__))
+        path = download.fetch(url, md5, cache_dir or download.default_cache(), timeout=timeout)
+    else:
+        path = Path(source)
+    target = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    renamed = rename(read_weights(path), target)
+    report, arrays = _match(renamed, target, tuple(getattr(model, "head_prefixes", ())), str(path))
+    missing, unexpected = model.set_state_dict(arrays)
+    if unexpected or set(missing) != set(report.missing):
+        raise UserError(f"{path}: the network did not take {[*unexpected, *missing][:3]}")
+    return report
+
+
+def _match(
+    renamed: Renamed, target: dict[str, tuple[int, ...]], heads: tuple[str, ...], source: str
+) -> tuple[WeightReport, dict[str, np.ndarray]]:
+    """Pair the file's tensors with the network's by name and shape; UserError where too little of either fits."""
+    transpose = _is_transposed(renamed, target)
+    arrays: dict[str, np.ndarray] = {}
+    left_out = dict(renamed.left_out)
+    for name, value in renamed.tensors.items():
+        array = value.T if transpose and _is_linear(name, value, target) else value
+        reason = _misfit(name, array, target, heads)
+        if reason:
+            left_out[renamed.origin[name]] = reason
+        elif not np.isfinite(array).all():
+            raise UserError(f"{source}: {renamed.origin[name]} holds values that are not finite")
+        else:
+            arrays[name] = np.ascontiguousarray(array, dtype=np.float32)
+    if renamed.project == "PaddleClas" and "blocks.0.short.conv.weight" in left_out:
+        # PaddleClas' ResNet-18 and -34 project the first shortcut, which the published network passes through.
+        log.warning("%s: no place for the projection on its first shortcut; the features will differ", source)
+    missing = tuple(name for name in target if name not in arrays)
+    report = WeightReport(source, tuple(arrays), left_out, missing)
+    _check_fit(report, renamed, target, heads)
+    return report, arrays
+
+
+def _is_linear(name: str, value: Any, target: dict[str, tuple[int, ...]]) -> bool:
+    return getattr(value, "ndim", 0) == 2 and len(target.get(name, ())) == 2
+
+
+def _is_transposed(renamed: Renamed, target: dict[str, tuple[int, ...]]) -> bool:
+    """Whether linear weights are [out, in], as torchvision's: known by its names, else by a shape that only fits so."""
+    if renamed.project == "torchvision":
+        return True
+    linear = [(value.shape, target[name]) for name, value in renamed.tensors.items() if _is_linear(name, value, target)]
+    return any(shape != wanted and shape[::-1] == wanted for shape, wanted in linear)
+
+
+def _misfit(name: str, array: Any, target: dict[str, tuple[int, ...]], heads: tuple[str, ...]) -> str:
+    """Why a tensor cannot be used; empty if it can."""
+    if not isinstance(array, np.ndarray):
+        return "no array"
+    if name not in target:
+        return "not in this network"
+    if array.shape != target[name]:
+        if heads and name.startswith(heads):
+            return f"head for {_classes(array.shape)} classes, this network has {_classes(target[name])}"
+        return f"shape {list(array.shape)}, this network has {list(target[name])}"
+    if array.dtype.kind != "f":
+        return f"{array.dtype} values, not floating-point numbers"
+    return ""
+
+
+def _classes(shape: tuple[int, ...]) -> int:
+    """Outputs of a head by the shape of its weight or bias; SqueezeNet's head is a convolution, [out, in, 1, 1]."""
+    return shape[0] if len(shape) == 4 else shape[-1] if shape else 0
+
+
+def _check_fit(
+    report: WeightReport, renamed: Renamed, target: dict[str, tuple[int, ...]], heads: tuple[str, ...]
+) -> None:
+    """Refuse a file of another network: below LEAST_FIT the rest would train from scratch without anyone noticing."""
+    if not report.matched:
+        raise UserError(f"{report.source}: nothing in it fits this network{_example(report)}")
+    wanted = sum(math.prod(shape) for name, shape in target.items() if not name.startswith(heads))
+    offered = sum(
+        value.size
+        for name, value in renamed.tensors.items()
+        if isinstance(value, np.ndarray) and not name.startswith(heads)
+    )
+    found = sum(math.prod(target[name]) for name in report.matched if not name.startswith(heads))
+    if found < LEAST_FIT * max(wanted, offered):
+        raise UserError(
+            f"{report.source} seems to hold another network: {found:,} values fit, of {wanted:,} that this network has "
+            f"and {offered:,} in the file (heads not counted){_example(report)}"
+        )
+
+
+def _example(report: WeightReport) -> str:
+    unusual = [(name, reason) for name, reason in report.left_out.items() if not reason.startswith("counter")]
+    return f"; for example {unusual[0][0][:60]}: {unusual[0][1]}" if unusual else ""
