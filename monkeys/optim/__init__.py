@@ -58,6 +58,7 @@ def build_optimizer(
     import paddle
 
     from .groups import decayed, lr_factors
+    from .state import create_state
 
     named = dict(model.named_parameters())
     axes = {key: len(parameter.shape) for key, parameter in named.items()}
@@ -70,7 +71,9 @@ def build_optimizer(
         parameter.regularizer = l2 if parameter.name in decays else None
     clip = paddle.nn.ClipGradByGlobalNorm(clip_norm) if clip_norm else None
     make = _makers(momentum, weight_decay, decays)[name]
-    return make(learning_rate=float(lr), parameters=list(named.values()), grad_clip=clip)
+    optimizer = make(learning_rate=float(lr), parameters=list(named.values()), grad_clip=clip)
+    create_state(optimizer, list(named.values()))
+    return optimizer
 
 
 def _makers(

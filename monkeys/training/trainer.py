@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -34,7 +35,7 @@ class Progress:
     step: int = 0  # steps done
     best_epoch: int = -1
     best_top1: float = -1.0
-    best_loss: float = float("inf")
+    best_loss: float = sys.float_info.max
     seconds: float = 0.0  # of training and validation, over all sessions
     stopped: str = ""  # the reason, once the run has ended
 

@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import csv
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+from toy import make_toy
+
+from monkeys.errors import Interrupted, TrainingError
+from monkeys.training.checkpoint import model_tensors
+from monkeys.training.runlog import COLUMNS, NullLog, RunLog
+from monkeys.training.stopping import Stopping
+
+TIMED = ("seconds", "img_per_s", "data_wait", "peak_mb")
+EVERYTHING_ON = {"accumulate": 2, "ema": 0.9, "schedule": "plateau", "save_steps": 3, "epochs": 4}
+
+
+def history(folder: Path) -> list[dict[str, str]]:
+    with (folder / "history.csv").open() as file:
+        return [{key: value for key, value in row.items() if key not in TIMED} for row in csv.DictReader(file)]
+
+
+class SignalAt(RunLog):
+    """A log that sends this process a signal after a step, as a service would."""
+
+    def __init__(self, folder: Path, step: int, number: int = signal.SIGTERM) -> None:
+        super().__init__(folder)
+        self._at, self._number = step, number
+
+    def step(self, step, values) -> None:
+        super().step(step, values)
+        if step == self._at:
+            signal.raise_signal(self._number)
+
+
+def test_a_run_learns_and_writes_what_it_promises(tmp_path):
+    trainer = make_toy(tmp_path, epochs=6)
+    progress = trainer.fit()
+    rows = history(tmp_path)
+    assert [int(row["epoch"]) for row in rows] == [1, 2, 3, 4, 5, 6]
+    assert [int(row["step"]) for row in rows] == [4, 8, 12, 16, 20, 24]
+    assert float(rows[-1]["train_loss"]) < float(rows[0]["train_loss"])
+    assert progress.best_top1 == max(float(row["val_top1"]) for row in rows) > 0.5
+    assert progress.stopped == "all steps done"
+    assert (tmp_path / "history.csv").read_text().splitlines()[0] == ",".join(COLUMNS)
+    assert (tmp_path / "best.safetensors").exists()
+
+
+def test_the_same_seed_gives_the_same_bytes(tmp_path):
+    for name in ("one", "two"):
+        make_toy(tmp_path / name).fit()
+    one, two = ((tmp_path / name / "best.safetensors").read_bytes() for name in ("one", "two"))
+    assert one == two
+
+
+@pytest.mark.parametrize("step", [1, 4, 6, 11])
+def test_an_interrupted_run_ends_where_an_uninterrupted_one_does(tmp_path, step):
+    whole = make_toy(tmp_path / "whole", **EVERYTHING_ON)
+    whole.fit()
+    part = make_toy(tmp_path / "part", **EVERYTHING_ON)
+    part.log = SignalAt(tmp_path / "part", step)
+    with pytest.raises(Interrupted, match=f"step {step}"):
+        part.fit()
+    part.log.close()
+    again = make_toy(tmp_path / "part", log=NullLog(), **EVERYTHING_ON)
+    tensors, state = again.checkpoints.latest()
+    again.log = RunLog(tmp_path / "part", state["log"])
+    assert again.restore(tensors, state) == f"resumed at epoch {step // 4 + 1} step {step}"
+    again.fit()
+    assert history(tmp_path / "part") == history(tmp_path / "whole")
+    for name, value in model_tensors(whole.model).items():
+        np.testing.assert_array_equal(model_tensors(again.model)[name], value)
+    best = [(tmp_path / name / "best.safetensors").read_bytes() for name in ("whole", "part")]
+    assert best[0] == best[1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_and_is_reported(tmp_path, number):
+    trainer = make_toy(tmp_path)
+    trainer.log = SignalAt(tmp_path, 2, number)
+    before = signal.getsignal(number)
+    with pytest.raises(Interrupted) as caught:
+        trainer.fit()
+    assert caught.value.signum == number
+    assert trainer.checkpoints.latest()[1]["progress"]["step"] == 2
+    assert signal.getsignal(number) is before
+
+
+def test_steps_can_be_limited(tmp_path):
+    progress = make_toy(tmp_path, max_steps=5).fit()
+    assert progress.step == 5
+    assert [int(row["step"]) for row in history(tmp_path)] == [4, 5]
+
+
+def test_patience_ends_a_run_whose_validation_loss_stays(tmp_path):
+    progress = make_toy(tmp_path, epochs=20, lr=1e-12, stopping=Stopping(patience=2, min_delta=0.5)).fit()
+    assert "has not fallen for 2 epochs" in progress.stopped
+    assert len(history(tmp_path)) == 3
+
+
+def test_a_loss_that_is_no_number_stops_the_run_with_the_step_named(tmp_path):
+    with pytest.raises(TrainingError, match="at step"):
+        make_toy(tmp_path, optimizer="sgd", lr=1e30, schedule="constant").fit()
+
+
+def test_a_frozen_body_stays_as_it_is(tmp_path):
+    trainer = make_toy(tmp_path, epochs=1, freeze_epochs=1)
+    before = model_tensors(trainer.model)
+    trainer.fit()
+    changed = {name for name, value in model_tensors(trainer.model).items() if (value != before[name]).any()}
+    assert changed
+    assert all(name.startswith(trainer.head_prefix) for name in changed)
+
+
+def test_a_run_resumed_while_frozen_goes_on_once_thawed(tmp_path):
+    whole = make_toy(tmp_path / "whole", epochs=2, freeze_epochs=1)
+    whole.fit()
+    part = make_toy(tmp_path / "part", epochs=2, freeze_epochs=1)
+    part.log = SignalAt(tmp_path / "part", 2)
+    with pytest.raises(Interrupted):
+        part.fit()
+    again = make_toy(tmp_path / "part", epochs=2, freeze_epochs=1)
+    again.restore(*again.checkpoints.latest())
+    again.fit()
+    for name, value in model_tensors(whole.model).items():
+        np.testing.assert_array_equal(model_tensors(again.model)[name], value)
+
+
+def test_accumulation_gives_the_gradient_of_the_whole_batch(tmp_path):
+    """Without batch norm and dropout in the way, one step of 6 and one of 2 x 3 move the weights alike."""
+    ends = []
+    for accumulate in (1, 2):
+        trainer = make_toy(tmp_path / str(accumulate), accumulate=accumulate, max_steps=1, optimizer="sgd", lr=0.1)
+        trainer._set_modes = trainer.model.eval
+        trainer.fit()
+        ends.append(model_tensors(trainer.model))
+    for name, value in ends[0].items():
+        np.testing.assert_allclose(ends[1][name], value, atol=1e-6)
+
+
+def test_twenty_four_images_are_learnt_by_heart(tmp_path):
+    trainer = make_toy(tmp_path, epochs=40, schedule="constant")
+    trainer.fit()
+    assert max(float(row["train_top1"]) for row in history(tmp_path)) == 1.0
