@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from .. import runtime
 from ..augment import RECIPES
 from ..config import Config, load_config
 from ..errors import Interrupted, UserError
+from ..launch import is_rank, launch
 from ..models import MODELS
 from ..optim import OPTIMIZERS, SCHEDULES
 from . import DONE, config_arguments, entry, say
@@ -29,9 +33,8 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     parse = argparse.ArgumentParser(prog="train", description="Train a fine-grained image classifier.")
     config_arguments(parse)
-    parse.add_argument("--resume", nargs="?", const="auto", choices=("auto", "force"), default="", help="go on with a run")
+    parse.add_argument("--resume", choices=("auto", "force"), default="", help="go on with a run where it stopped")
     parse.add_argument("--overwrite", action="store_true", help="replace a run of the same name")
-    parse.add_argument("--find-lr", action="store_true", help="look for a learning rate; trains nothing")
     parse.add_argument("--list", choices=LISTS, help="print the names that a configuration may use")
     return parse
 
@@ -45,7 +48,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.config is None:
         raise UserError("which configuration? add -c FILE, e.g. -c configs/monkeys_cpu.yaml")
     config = load_config(args.config, args.override, CHOICES)
+    processes = _processes(config)
+    if processes > 1 and not is_rank():
+        return _in_ranks(config, processes, list(sys.argv[1:] if argv is None else argv))
     return _train(config, args.resume, args.overwrite)
+
+
+def _processes(config: Config) -> int:
+    """auto: on a CPU two processes once there are two cores, which beat two threads; on GPUs one per card."""
+    if config.train.processes != "auto":
+        return config.train.processes
+    cards = len([card for card in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if card])
+    most = cards or min(2, runtime.usable_cores())
+    return most if config.train.batch_size % (most * config.train.accumulate) == 0 else 1
+
+
+def _in_ranks(config: Config, processes: int, arguments: list[str]) -> int:
+    """Start this command again, once per rank."""
+    log.info(runtime.tune_cpu(processes=processes))
+    program = "import sys; from monkeys.cli.train import main; sys.exit(main())"
+    root = str(Path(__file__).resolve().parents[2])
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))
+    gloo = config.run.device == "cpu" or "CUDA_VISIBLE_DEVICES" not in os.environ
+    return launch([sys.executable, "-c", program, *arguments], processes, gloo)
 
 
 def _train(config: Config, resume: str, overwrite: bool) -> int:
@@ -71,13 +96,9 @@ def _train(config: Config, resume: str, overwrite: bool) -> int:
 
 def _list(what: str) -> int:
     if what == "models":
-        runtime.tune_cpu()
-        runtime.import_paddle()
-        from ..models.summary import describe
-
-        for name, entry_ in MODELS.items():
-            size = describe(name)
-            say(f"{name:24}{size.parameters / 1e6:9.2f} M parameters {size.gflops:8.2f} GFLOPs at {size.size} px  {entry_.summary}")
+        for name, model in MODELS.items():
+            counts = f"{model.parameters / 1e6:9.2f} M parameters {model.gflops:8.2f} GFLOPs at {model.size} px"
+            say(f"{name:24}{counts}  {model.summary}")
         return DONE
     tables = {"optimizers": OPTIMIZERS, "schedules": SCHEDULES, "recipes": RECIPES}
     for name, summary in tables[what].items():

@@ -1,0 +1,34 @@
+"""Get to know a set of photographs: `SRC --out DIR`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from .. import runtime
+from ..errors import UserError
+from . import DONE, entry, say
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parse = argparse.ArgumentParser(prog="explore", description="Audit a set of photographs and draw what is in it.")
+    parse.add_argument("source", type=Path, help="folder, archive or list file")
+    parse.add_argument("--out", type=Path, required=True, help="folder for explore.html, audit.json, pictures and tables")
+    parse.add_argument("--cache-dir", type=Path, help="where audits are kept (default: the user's cache folder)")
+    return parse
+
+
+@entry
+def main(argv: Sequence[str] | None = None) -> int:
+    """Write the exploration of a set."""
+    args = parser().parse_args(argv)
+    if not args.source.exists():
+        raise UserError(f"no such folder, archive or list file: {args.source}")
+    runtime.quiet_opencv()
+    from ..reports.dataset import explore
+
+    page = explore(args.source, args.out, cache_dir=runtime.cache_folder(args.cache_dir), workers=runtime.usable_cores())
+    say(f"written: {page}")
+    return DONE
