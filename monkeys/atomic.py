@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all: temporary file, fsync, rename."""
+"""Files that are written whole or not at all: a crash, a full disk or a signal leaves the old file as it was."""
 
 from __future__ import annotations
 
@@ -6,69 +6,74 @@ import contextlib
 import errno
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, BinaryIO
 
 _REASONS = {
-    errno.ENOSPC: "the disk is full",
-    errno.EDQUOT: "the disk quota is used up",
-    errno.EROFS: "the file system is read-only",
-    errno.EACCES: "permission denied",
-    errno.EPERM: "permission denied",
-    errno.EMFILE: "too many open files",
+    errno.ENOSPC: "the disk is full: free some space, or choose a folder on another disk",
+    errno.EDQUOT: "the disk quota is used up: free some space, or choose a folder on another disk",
+    errno.EROFS: "the disk is read-only: choose a folder that can be written",
+    errno.EACCES: "no permission: choose another folder, or change its permissions",
+    errno.EPERM: "no permission: choose another folder, or change its permissions",
+    errno.ENOENT: "there is no such file or folder",
+    errno.ENOTDIR: "a part of this path is a file, not a folder",
+    errno.EISDIR: "this is a folder, not a file",
+    errno.ENAMETOOLONG: "the name is too long",
+    errno.EMFILE: "too many files are open: raise the limit with `ulimit -n`",
+    errno.EIO: "the disk reports an error of its own",
 }
+_NO_FOLDER_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EBADF}  # some network and fuse file systems
 
 
 @contextlib.contextmanager
-def atomic_write(path: Path) -> Iterator[IO[bytes]]:
-    """A binary file that takes the place of `path` once the block ends well; else `path` stays as it was."""
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).chmod(0o666 & ~_umask())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
+def atomic_write(path: Path) -> Iterator[BinaryIO]:
+    """A binary file that takes the place of `path` when the block ends, and is gone without trace when it fails.
+
+    Bytes and folder entry are on the disk when this returns. A symbolic link is followed, not replaced. OSError passes
+    through; `explain` puts it into words.
+    """
+    target = Path(os.path.realpath(path))
+    temporary = target.with_name(f".{target.name[:200]}.{secrets.token_hex(4)}.tmp")
+    with contextlib.ExitStack() as cleanup:
+        file = cleanup.enter_context(temporary.open("xb"))
+        cleanup.callback(temporary.unlink, missing_ok=True)
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+        temporary.replace(target)
+    sync_folder(target.parent)
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Replace the file's content."""
+    """Put `data` in the place of `path`."""
     with atomic_write(path) as file:
         file.write(data)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace the file's content, UTF-8."""
+    """Put `text` in the place of `path`, in UTF-8."""
     write_bytes(path, text.encode("utf-8"))
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Replace the file's content with indented JSON; not-a-number is refused."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    """Put `value` in the place of `path`, indented; what JSON cannot hold raises before the disk is touched."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
-def explain(error: OSError, path: Path) -> str:
-    """Why a file could not be written, in words."""
-    reason = _REASONS.get(error.errno or 0, error.strerror or str(error))
-    return f"{path} could not be written: {reason}"
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Put the folder's entries on the disk, where its file system knows how."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_FOLDER_SYNC:
+            raise
     finally:
         os.close(descriptor)
+
+
+def explain(error: OSError, path: Path | str) -> str:
+    """One sentence for people: which path, what is wrong with it, and what to do."""
+    return f"{path}: {_REASONS.get(error.errno or 0) or error.strerror or str(error) or type(error).__name__}"

@@ -1,0 +1,1 @@
+"""From files to arrays: archives, manifest, audit, the one decoder, the cache, the order of samples."""
