@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 
 import cv2
 import numpy as np
@@ -83,7 +84,12 @@ class UnionFind:
 
 def signature(image: np.ndarray) -> np.ndarray:
     """Grey cells [24, 24] float16, 0 to 255, of an RGB picture [H, W, 3] uint8."""
-    return (cells(image) @ np.array([0.299, 0.587, 0.114], np.float32)).astype(np.float16)
+    return grey(cells(image))
+
+
+def grey(means: np.ndarray) -> np.ndarray:
+    """Brightness float16 of mean colours [..., 3]."""
+    return (means @ np.array([0.299, 0.587, 0.114], np.float32)).astype(np.float16)
 
 
 def cells(image: np.ndarray) -> np.ndarray:
@@ -189,6 +195,7 @@ def _detail(signatures: np.ndarray) -> np.ndarray:
     return detail
 
 
+@cache
 def _blur_matrix(sigma: float = 1.5) -> np.ndarray:
     """Gaussian blur along one side as a matrix [24, 24]; the picture is reflected at its edges."""
     blur = np.zeros((SIDE, SIDE))

@@ -1,0 +1,43 @@
+"""Names of classes from a table beside them, such as the ten monkeys' `monkey_labels.txt`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+TABLES = ("monkey_labels.txt", "labels.txt", "label_list.txt", "labels.csv", "classes.txt")
+_ID_TITLES = {"label", "id", "class", "class_id", "folder"}
+
+
+def read_names(folders: Iterable[Path], ids: Sequence[str]) -> dict[str, str]:
+    """Class id -> name from the first table in these folders that knows any of the ids; empty where none does."""
+    for folder in folders:
+        for table in TABLES:
+            names = parse_table((folder / table).read_bytes()) if (folder / table).is_file() else {}
+            known = {label: names[label] for label in ids if names.get(label)}
+            if known:
+                return known
+    return {}
+
+
+def parse_table(data: bytes) -> dict[str, str]:
+    """Id -> name of a table with commas or blanks, with or without titles, padded, with empty lines.
+
+    Of several name columns the common name is taken. Numbers of images are not read: in the ten monkeys' table the
+    column "Train Images" counts training and validation together.
+    """
+    rows = [_cells(line) for line in data.decode("utf-8-sig", errors="replace").splitlines() if line.strip()]
+    if not rows:
+        return {}
+    titles = [title.lower() for title in rows[0]]
+    column = 1
+    if titles[0] in _ID_TITLES:
+        rows = rows[1:]
+        named = [index for index, title in enumerate(titles) if "name" in title]
+        column = next((index for index in named if "common" in titles[index]), named[0] if named else 1)
+    return {row[0]: row[column] for row in rows if len(row) > column}
+
+
+def _cells(line: str) -> list[str]:
+    """Cells without padding; a line without commas is divided at the first blank."""
+    return [cell.strip() for cell in line.split(",")] if "," in line else line.split(None, 1)

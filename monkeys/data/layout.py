@@ -1,0 +1,224 @@
+"""Where the pictures of a source are and what they show: class folders, split folders, archives, list files.
+
+Nothing is opened here but list files and label tables: what is an image, decoding decides, not a file's name. Beside
+the class folders all files are ignored; inside them only names that start with a dot and what file managers leave.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
+
+from ..errors import UserError
+from .archives import is_archive, unpack
+from .labels import read_names
+
+log = logging.getLogger("monkeys")
+
+SPLITS = {"training": "train", "train": "train", "validation": "val", "val": "val", "valid": "val", "test": "test"}
+LISTS = {"train_list.txt": "train", "val_list.txt": "val", "test_list.txt": "test"}
+LEFT_BEHIND = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx"}
+
+
+@dataclass(frozen=True)
+class ClassInfo:
+    """A class: its folder (or label in a list file), and its name for people."""
+
+    id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A file of a class. path: relative to the source's root, posix; split: empty where the source has none."""
+
+    path: str
+    label: str
+    split: str
+
+
+@dataclass(frozen=True)
+class Source:
+    """All files of a set in the order of their classes and paths, and the classes in natural order."""
+
+    root: Path
+    entries: tuple[Entry, ...]
+    classes: tuple[ClassInfo, ...]
+
+
+def natural(text: str) -> tuple[list[str | int], str]:
+    """Sorting key by which n2 comes before n10."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"([0-9]+)", text)], text
+
+
+def locate(root: Path, cache_dir: Path) -> Path:
+    """The folder that the paths of a source are relative to; an archive is unpacked into the cache first."""
+    root = root.expanduser()
+    if root.is_dir():
+        return root
+    if not root.exists():
+        raise UserError(f"no such data folder, archive or list file: {root}")
+    if is_archive(root):
+        return unpack(root, cache_dir / "archives")
+    return root.parent
+
+
+def read_source(root: Path, cache_dir: Path, exclude: Sequence[str] = ()) -> Source:
+    """Recognise the layout of a folder, archive or list file and list its files.
+
+    exclude: paths or patterns relative to the source's folder; a folder's name stands for all in it. Raises UserError
+    where there is no such source, or nothing in it that has the form of classes.
+    """
+    base = locate(root, cache_dir)
+    try:
+        if root.expanduser().is_file() and not is_archive(root.expanduser()):
+            entries, folders, tables = _from_lists(root.expanduser()), {}, [base]
+        else:
+            entries, folders, tables = _from_folder(base, root)
+    except OSError as error:
+        raise UserError(f"{error.filename or root} cannot be read: {error.strerror}") from None
+    entries, folders = _without(entries, folders, exclude)
+    if not entries:
+        raise UserError(f"{root}: no images found; expected one folder per class, or a list file of `path label` lines")
+    ids = sorted({entry.label for entry in entries} | folders, key=natural)
+    names = read_names(tables, ids)
+    order = {label: index for index, label in enumerate(ids)}
+    entries.sort(key=lambda entry: (order[entry.label], entry.path, entry.split))
+    return Source(base, tuple(entries), tuple(ClassInfo(label, names.get(label, label)) for label in ids))
+
+
+def _without(entries: list[Entry], folders: dict[str, str], exclude: Sequence[str]) -> tuple[list[Entry], set[str]]:
+    """What no pattern excludes; a class vanishes with the last of its files, but an empty folder is not overlooked."""
+    unused = [pattern for pattern in exclude if not any(_excluded(e.path, [pattern]) for e in entries)]
+    unused = [pattern for pattern in unused if not any(_excluded(path, [pattern]) for path in folders)]
+    for pattern in unused:
+        log.warning("data.exclude: nothing matches %r", pattern)
+    full = {entry.label for entry in entries}
+    empty = {label for path, label in folders.items() if label not in full and not _excluded(path, exclude)}
+    return [entry for entry in entries if not _excluded(entry.path, exclude)], empty
+
+
+def _excluded(path: str, exclude: Sequence[str]) -> bool:
+    candidates = [path, *(str(parent) for parent in PurePosixPath(path).parents)]
+    return any(fnmatchcase(candidate, pattern.rstrip("/")) for pattern in exclude for candidate in candidates)
+
+
+def _from_folder(base: Path, root: Path) -> tuple[list[Entry], dict[str, str], list[Path]]:
+    """Entries, class folders (path -> label) and where a label table may lie."""
+    home = base
+    while len(inner := _folders(home)) == 1 and _folders(inner[0]) and not _split_of(inner[0]):
+        home = inner[0]  # an archive's own top folder
+    splits = _split_folders(home)
+    if not splits:
+        _check_classes(home, root)
+        splits = {"": home}
+    entries, folders = [], {}
+    for split, folder in splits.items():
+        for kind in _folders(folder):
+            inside = kind.relative_to(base).as_posix()
+            folders[inside] = kind.name
+            for path in _files(str(kind)):
+                entries.append(Entry(inside + path[len(str(kind)) :].replace(os.sep, "/"), kind.name, split))
+    return entries, folders, [home, *splits.values(), base]
+
+
+def _split_folders(home: Path) -> dict[str, Path]:
+    """Split -> folder of its classes; the doubled folders of Kaggle's archive are entered."""
+    found: dict[str, Path] = {}
+    others = []
+    for folder in _folders(home):
+        split = _split_of(folder)
+        if not split:
+            others.append(folder.name)
+        elif split in found:
+            raise UserError(
+                f"{home}: both {found[split].name} and {folder.name} hold the {split} images; keep one of them"
+            )
+        else:
+            found[split] = folder
+    if found and others:
+        log.warning("%s: ignored beside the split folders: %s", home, ", ".join(others[:5]))
+    return {split: _undoubled(folder) for split, folder in found.items()}
+
+
+def _undoubled(folder: Path) -> Path:
+    inner = _folders(folder)
+    return inner[0] if len(inner) == 1 and _split_of(inner[0]) == SPLITS[folder.name.lower()] else folder
+
+
+def _split_of(folder: Path) -> str:
+    """train, val or test by the folder's name, if it holds folders; a class may be called `train` as well."""
+    split = SPLITS.get(folder.name.lower(), "")
+    return split if split and _folders(folder) else ""
+
+
+def _check_classes(home: Path, root: Path) -> None:
+    """UserError with advice where a folder holds no class folders."""
+    if _folders(home):
+        return
+    lists = [name for name in LISTS if (home / name).is_file()]
+    if lists:
+        raise UserError(f"{root}: no class folders; name the list file instead: {home / lists[0]}")
+    raise UserError(f"{root}: no images found; expected one folder per class with images in it")
+
+
+def _folders(folder: Path) -> list[Path]:
+    with os.scandir(folder) as items:
+        names = [item.name for item in items if not _ignored(item.name) and item.is_dir()]
+    return [folder / name for name in sorted(names, key=natural)]
+
+
+def _ignored(name: str) -> bool:
+    return name.startswith(".") or name.lower() in LEFT_BEHIND
+
+
+def _files(folder: str, above: frozenset[tuple[int, int]] = frozenset()) -> Iterator[str]:
+    """All files below a folder; a link that leads back to a folder above is not followed."""
+    status = os.stat(folder)  # noqa: PTH116 (strings throughout: a hundred thousand Path objects take seconds)
+    here = (status.st_dev, status.st_ino)
+    if here in above:
+        return
+    with os.scandir(folder) as items:
+        for item in items:
+            if _ignored(item.name):
+                continue
+            if item.is_dir():
+                yield from _files(item.path, above | {here})
+            else:
+                yield item.path
+
+
+def _from_lists(path: Path) -> list[Entry]:
+    """Entries of a list file; `train_list.txt` brings its neighbours `val_list.txt` and `test_list.txt` along."""
+    if path.name != "train_list.txt":
+        return _read_list(path, "")
+    lists = {path.parent / name: split for name, split in LISTS.items() if (path.parent / name).is_file()}
+    if len(lists) == 1:
+        return _read_list(path, "train")
+    return [entry for list_path, split in lists.items() for entry in _read_list(list_path, split)]
+
+
+def _read_list(path: Path, split: str) -> list[Entry]:
+    """`path label` per line, divided at the last tab or space; empty lines are passed over."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        raise UserError(f"{path} is neither a folder, nor an archive, nor a list file of `path label` lines") from None
+    labels: dict[str, str] = {}
+    for number, line in enumerate(lines, start=1):
+        parts = line.strip().rsplit(None, 1)
+        if not parts:
+            continue
+        if len(parts) < 2:
+            raise UserError(f"{path}, line {number}: expected `path label`, found {line.strip()[:80]!r}")
+        name, label = PurePosixPath(parts[0].replace("\\", "/")).as_posix(), parts[1]
+        if labels.setdefault(name, label) != label:
+            raise UserError(f"{path}, line {number}: {name} has two labels, {labels[name]} and {label}")
+    if not labels:
+        raise UserError(f"{path} lists no images; expected `path label` lines")
+    return [Entry(name, label, split) for name, label in labels.items()]
