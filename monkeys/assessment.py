@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Sequence
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import paddle
 
 from . import atomic, runtime
-from .config import load_config
+from .config import Config, load_config
 from .data.cache import open_pictures
-from .data.dataset import Batch, Collate, Dataset, as_they_are
+from .data.dataset import Dataset, as_they_are, plain_collate
 from .data.image import decode
 from .data.loader import load, plain_order
-from .data.manifest import ClassInfo, Manifest, Row, build_manifest, leak_free
+from .data.manifest import ClassInfo, Manifest, Row, build_manifest, leak_free, locate, unseen
 from .errors import UserError
 from .evaluation.calibration import fit_temperature as best_temperature
 from .evaluation.metrics import Predictions, evaluate_predictions
+from .models import head_prefix
 from .progress import progress
 from .reports.evaluation import write_evaluation
 from .serving.network import RECORD, Network, load_network, read_record
@@ -34,15 +34,31 @@ BATCH = 32
 
 
 @dataclass(frozen=True)
+class Images:
+    """What is examined. leak_free: [N] bool, False where a training image shows the same picture."""
+
+    root: Path
+    rows: tuple[Row, ...]
+    leak_free: np.ndarray
+
+    def chosen(self, indices: np.ndarray) -> Images:
+        """A part of them."""
+        return Images(self.root, tuple(self.rows[index] for index in indices), self.leak_free[indices])
+
+    def labels(self, network: Network) -> np.ndarray:
+        """[N] int64, as the network counts classes."""
+        return np.array([network.class_ids.index(row.label) for row in self.rows], dtype=np.int64)
+
+
+@dataclass(frozen=True)
 class Assessment:
-    """What an examination found."""
+    """What an examination found, and where it was written."""
 
     out: Path
     metrics: dict[str, Any]
     predictions: Predictions
     network: Network
-    rows: tuple[Row, ...]
-    root: Path
+    images: Images
 
 
 def assess(
@@ -59,71 +75,39 @@ def assess(
 
     sample: only so many images, drawn with `seed`. Writes `RUN/eval-<split or source name>/` unless told otherwise.
     """
-    network = load_network(run)
-    name = source.name.partition(".")[0] if source else split
-    root, rows, free = _foreign(run, source, network) if source else _own(run, split)
-    chosen = _sample(len(rows), sample, seed)
-    rows, free = tuple(rows[i] for i in chosen), free[chosen]
+    network, config = load_network(run), load_config(run / "config.yaml")
+    name = source.resolve().name.partition(".")[0] if source else split
+    images = _foreign(run, config, source, network) if source else _own(run, config, split)
+    images = images.chosen(_sample(len(images.rows), sample, seed))
     predictions = Predictions(
-        paths=tuple(row.path for row in rows),
-        labels=np.array([network.class_ids.index(row.label) for row in rows], dtype=np.int64),
-        logits=_logits(network, rows, root, run, tta),
-        leak_free=free,
+        paths=tuple(row.path for row in images.rows),
+        labels=images.labels(network),
+        logits=_logits(network, images, config, tta),
+        leak_free=images.leak_free,
     )
-    selected = source is None and split == "val"
+    selected = source is None and split == "val"  # the best epoch was chosen on it
     temperature = network.temperature
-    metrics = evaluate_predictions(
-        predictions, network.classes, split=name, selected=selected, temperature=temperature
-    )
+    metrics = evaluate_predictions(predictions, network.classes, split=name, selected=selected, temperature=temperature)
     target = out or run / f"eval-{name}"
-    write_evaluation(target, predictions, network.classes, metrics, lambda path: decode(root / path), seed=seed, temperature=temperature)
-    return Assessment(target, metrics, predictions, network, rows, root)
+    write_evaluation(
+        target,
+        predictions,
+        network.classes,
+        metrics,
+        lambda path: decode(images.root / path),
+        seed=seed,
+        temperature=temperature,
+    )
+    return Assessment(target, metrics, predictions, network, images)
 
 
 def fit_temperature(run: Path) -> float:
     """Calibrate the run's network on its validation split and save the temperature with the weights."""
-    network = load_network(run)
-    root, rows, _ = _own(run, "val")
-    labels = np.array([network.class_ids.index(row.label) for row in rows], dtype=np.int64)
-    temperature = best_temperature(_logits(network, rows, root, run, tta=False), labels)
+    network, config = load_network(run), load_config(run / "config.yaml")
+    images = _own(run, config, "val")
+    temperature = best_temperature(_logits(network, images, config, tta=False), images.labels(network))
     atomic.write_json(run / RECORD, read_record(run) | {"temperature": temperature})
     return temperature
-
-
-def read_manifest(run: Path, root: Path) -> Manifest:
-    """The photographs and splits that a run was trained with; they are never drawn again."""
-    try:
-        classes = json.loads((run / "classes.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{run / 'classes.json'} cannot be read: {error}") from None
-    return Manifest.read(run / "manifest.csv", root, tuple(ClassInfo(item["id"], item["name"]) for item in classes))
-
-
-def _own(run: Path, split: str) -> tuple[Path, tuple[Row, ...], np.ndarray]:
-    config = load_config(run / "config.yaml")
-    manifest = read_manifest(run, config.data.root)
-    rows = manifest.of(split)
-    if not rows:
-        raise UserError(f"{run} has no {split} images; splits in its manifest: {sorted({r.split for r in manifest.rows})}")
-    return manifest.root, rows, leak_free(manifest, split)
-
-
-def _foreign(run: Path, source: Path, network: Network) -> tuple[Path, tuple[Row, ...], np.ndarray]:
-    """All images of another source, its classes matched by folder id or by name."""
-    config = load_config(run / "config.yaml")
-    manifest = build_manifest(source, cache_dir=runtime.cache_folder(config.data.cache_dir), split=False)
-    known = {info.id: info.id for info in network.classes} | {info.name: info.id for info in network.classes}
-    match = {info.id: known.get(info.id) or known.get(info.name) for info in manifest.classes}
-    unknown = [label for label, own in match.items() if own is None]
-    if unknown:
-        log.warning("%s: left out, classes that the network does not know: %s", source, ", ".join(unknown))
-    missing = sorted(set(network.class_ids) - set(match.values()) - {None})
-    if missing:
-        log.warning("%s: has no images of %s", source, ", ".join(missing))
-    rows = tuple(row.relabelled(match[row.label]) for row in manifest.rows if match[row.label])
-    if not rows:
-        raise UserError(f"{source}: none of its classes is known to {run} ({', '.join(network.class_ids)})")
-    return manifest.root, rows, _not_in_training(run, config.data.root, rows)
 
 
 def _sample(count: int, wanted: int, seed: int) -> np.ndarray:
@@ -131,3 +115,74 @@ def _sample(count: int, wanted: int, seed: int) -> np.ndarray:
     if not wanted or wanted >= count:
         return np.arange(count)
     return np.sort(np.random.default_rng(seed).choice(count, wanted, replace=False))
+
+
+def read_manifest(run: Path, config: Config) -> Manifest:
+    """The photographs and splits that a run was trained with; they are never drawn again."""
+    try:
+        classes = json.loads((run / "classes.json").read_text(encoding="utf-8"))
+        infos = tuple(ClassInfo(item["id"], item["name"]) for item in classes)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{run / 'classes.json'} cannot be read: {error}") from None
+    root = locate(config.data.root, runtime.cache_folder(config.data.cache_dir))
+    return Manifest.read(run / "manifest.csv", root, infos)
+
+
+def _own(run: Path, config: Config, split: str) -> Images:
+    """A split of the run's own manifest."""
+    manifest = read_manifest(run, config)
+    rows = manifest.of(split)
+    if not rows:
+        present = ", ".join(sorted({row.split for row in manifest.rows}))
+        raise UserError(f"{run} has no {split} images; its splits: {present}")
+    return Images(manifest.root, rows, leak_free(manifest, split))
+
+
+def _foreign(run: Path, config: Config, source: Path, network: Network) -> Images:
+    """All images of another source, its classes matched by folder id or by name."""
+    cache = runtime.cache_folder(config.data.cache_dir)
+    skip = config.data.skip_unreadable
+    manifest = build_manifest(source, cache_dir=cache, split=False, skip_unreadable=skip)
+    known = {info.name: info.id for info in network.classes} | {info.id: info.id for info in network.classes}
+    match = {info.id: known.get(info.id) or known.get(info.name) for info in manifest.classes}
+    unknown = [label for label, own in match.items() if own is None]
+    if unknown:
+        log.warning("%s: left out, classes that the network does not know: %s", source, ", ".join(unknown))
+    missing = [label for label in network.class_ids if label not in match.values()]
+    if missing:
+        log.warning("%s has no images of: %s", source, ", ".join(missing))
+    rows = tuple(row.relabelled(own) for row in manifest.rows if (own := match[row.label]))
+    if not rows:
+        raise UserError(f"{source}: none of its classes is known to {run} ({', '.join(network.class_ids)})")
+    return Images(manifest.root, rows, unseen(rows, manifest.root, read_manifest(run, config), cache_dir=cache))
+
+
+def features(examined: Assessment, config: Config) -> np.ndarray:
+    """What the head is given of each image: [N, D] float32."""
+    model, seen = examined.network.model, []
+    layers = dict(model.named_sublayers())
+    prefix = head_prefix(model).rstrip(".")
+    head = layers.get(prefix) or next(layer for name, layer in layers.items() if name.startswith(prefix))
+    hook = head.register_forward_pre_hook(lambda layer, inputs: seen.append(inputs[0].flatten(1).numpy()))
+    try:
+        _logits(examined.network, examined.images, config, tta=False)
+    finally:
+        hook.remove()
+    return np.concatenate(seen)
+
+
+def _logits(network: Network, images: Images, config: Config, tta: bool) -> np.ndarray:
+    """[N, C] float32, in the order of the rows."""
+    cache = runtime.cache_folder(config.data.cache_dir)
+    pictures = open_pictures(
+        images.rows,
+        images.root,
+        network.preprocess,
+        cache=config.data.cache,
+        cache_dir=cache,
+        workers=runtime.usable_cores(),
+    )
+    dataset = Dataset(lambda epoch: pictures, images.labels(network), as_they_are, seed=0)
+    batches = load(dataset, plain_order(len(dataset), BATCH), plain_collate(network.preprocess, len(network.classes)))
+    shown = progress(batches, total=math.ceil(len(dataset) / BATCH), desc="predicting", unit="batch")
+    return predict_with_tta(network.model, shown) if tta else predict(network.model, shown)

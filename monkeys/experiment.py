@@ -12,9 +12,10 @@ from typing import Any
 from . import atomic, runtime
 from .assessment import assess, fit_temperature, read_manifest
 from .config import Config, to_yaml
-from .data.dataset import Key
+from .dashboard import show_inputs, show_results
 from .data.manifest import Manifest, build_manifest
-from .parts import Data, fingerprint, make_trainer
+from .parts import fingerprint, make_trainer
+from .photographs import Photographs
 from .reports.run import write_run_report
 from .training.distributed import Group, join_group
 from .training.run_folder import RunFolder
@@ -52,7 +53,7 @@ def _lead(config: Config, folder: RunFolder, group: Group, resume: str) -> Outco
     """Rank 0: prepares, trains, and does all the writing."""
     device = _use_device(config)
     manifest = _manifest(config, folder, resume)
-    data = Data(config, manifest)
+    data = Photographs(config, manifest)
     saved = folder.checkpoint(fingerprint(config, manifest), force=resume == "force") if resume else None
     trainer = make_trainer(config, data, folder, group, device)
     if saved is None:
@@ -62,7 +63,7 @@ def _lead(config: Config, folder: RunFolder, group: Group, resume: str) -> Outco
     if saved:
         log.info(trainer.restore(*saved))
     else:
-        _show_inputs(trainer, data)
+        show_inputs(trainer.log, trainer.model, data)
     trainer.fit()
     return _finish(folder, trainer, config)
 
@@ -71,8 +72,8 @@ def _follow(config: Config, folder: RunFolder, group: Group) -> Outcome:
     """Other ranks: train along with rank 0, and write nothing."""
     device = _use_device(config)
     group.barrier()  # until rank 0 has prepared the run folder
-    manifest = read_manifest(folder.path, config.data.root)
-    trainer = make_trainer(config, Data(config, manifest), folder, group, device)
+    manifest = read_manifest(folder.path, config)
+    trainer = make_trainer(config, Photographs(config, manifest), folder, group, device)
     saved = trainer.checkpoints.latest()
     if saved:
         trainer.restore(*saved)
@@ -94,7 +95,7 @@ def _use_device(config: Config) -> str:
 def _manifest(config: Config, folder: RunFolder, resume: str) -> Manifest:
     """The photographs with their splits: drawn once, then read from the run folder."""
     if resume and (folder.path / "manifest.csv").exists():
-        return read_manifest(folder.path, config.data.root)
+        return read_manifest(folder.path, config)
     data = config.data
     return build_manifest(
         data.root,
@@ -121,21 +122,13 @@ def _start(config: Config, folder: RunFolder, manifest: Manifest, device: str) -
     atomic.write_text(folder.path / "config.yaml", to_yaml(config))
 
 
-def _show_inputs(trainer: Trainer, data: Data) -> None:
-    """A few augmented training images and the model's summary, for the dashboard."""
-    dataset = data.training()
-    for index in range(min(8, len(dataset))):
-        trainer.log.image(f"train/augmented_{index}", dataset[Key(0, index)].image, 0)
-    trainer.log.text("model/summary", f"```\n{trainer.model}\n```")
-
-
 def _finish(folder: RunFolder, trainer: Trainer, config: Config) -> Outcome:
     """Examine the best weights on validation, write the report, and close the run."""
     fit_temperature(folder.path)
     examined = assess(folder.path, split="val", selected=True)
     atomic.write_json(folder.path / "metrics.json", examined.metrics)
     write_run_report(folder.path)
-    show_results(trainer.log, folder.path, config, examined)
+    show_results(trainer.log, config, examined)
     trainer.log.close()
     folder.finish(trainer.progress.stopped)
     return _outcome(folder)

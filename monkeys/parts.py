@@ -4,31 +4,26 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import paddle
 from paddle import nn
 
-from . import runtime
-from .augment import build_recipe
-from .augment.mix import erase, mix
 from .config import Config
-from .data.cache import open_pictures
-from .data.dataset import Batch, Collate, Dataset, Pictures, as_they_are, class_weights
-from .data.image import Preprocess
+from .data.dataset import Batch, plain_collate
 from .data.loader import TrainOrder, load, plain_order
-from .data.manifest import Manifest, Row
+from .data.manifest import Manifest
 from .models import build_model, head_prefix
 from .models.weights import load_pretrained
 from .optim import build_optimizer
 from .optim.schedules import Schedule, build_schedule
+from .photographs import Photographs
 from .serving.network import WEIGHTS, save_record
 from .training import checkpoint
 from .training.distributed import Group
 from .training.ema import Averaged
-from .training.engine import Step, choose_precision, predict
+from .training.engine import Step, choose_precision
 from .training.run_folder import RunFolder
 from .training.runlog import NullLog
 from .training.stopping import Stopping
@@ -36,82 +31,7 @@ from .training.trainer import Progress, Trainer
 
 log = logging.getLogger("monkeys")
 
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _RESEED = 4  # a stream of random numbers of its own: dropout and stochastic depth
-
-
-@dataclass(frozen=True)
-class Data:
-    """The photographs of a run, ready to be asked for."""
-
-    config: Config
-    manifest: Manifest
-
-    @property
-    def preprocess(self) -> Preprocess:
-        """Of evaluation and prediction, saved with the weights."""
-        return self._preprocess(self.config.data.eval_size or self._train_size(self.config.train.epochs))
-
-    def _preprocess(self, size: int) -> Preprocess:
-        data = self.config.data
-        if data.normalise == "imagenet":
-            return Preprocess(size, IMAGENET_MEAN, IMAGENET_STD, data.fit)
-        return Preprocess(size, fit=data.fit)
-
-    def _train_size(self, epoch: int) -> int:
-        reached = [first for first in self.config.data.sizes if first <= epoch]
-        return self.config.data.sizes[max(reached)] if reached else self.config.data.size
-
-    def _pictures(self, rows: tuple[Row, ...], size: int) -> Pictures:
-        data = self.config.data
-        return open_pictures(
-            rows,
-            self.manifest.root,
-            self._preprocess(size),
-            cache=data.cache,
-            cache_dir=runtime.cache_folder(data.cache_dir),
-            workers=runtime.usable_cores(),
-        )
-
-    def batch_bytes(self, images: int) -> int:
-        """What a batch of so many training images takes as float32, with targets and labels."""
-        largest = max([self.config.data.size, *self.config.data.sizes.values()])
-        return images * 4 * (3 * largest**2 + len(self.manifest.classes) + 2) + 64
-
-    def labels(self, split: str) -> np.ndarray:
-        """[N] int64."""
-        index = self.manifest.label_index
-        return np.array([index[row.label] for row in self.manifest.of(split)], dtype=np.int64)
-
-    def training(self) -> Dataset:
-        """The training photographs, augmented, at each epoch's size."""
-        config, rows = self.config, self.manifest.of("train")
-        sizes = {self._train_size(epoch) for epoch in range(config.train.epochs)}
-        by_size = {size: self._pictures(rows, size) for size in sorted(sizes)}
-        augment = build_recipe(config.augment.recipe, config.augment.engine)
-        return Dataset(lambda epoch: by_size[self._train_size(epoch)], self.labels("train"), augment, config.run.seed)
-
-    def evaluation(self, split: str) -> Dataset:
-        """A split as it is."""
-        pictures = self._pictures(self.manifest.of(split), self.preprocess.size)
-        return Dataset(lambda epoch: pictures, self.labels(split), as_they_are, seed=0)
-
-    def collate(self) -> Collate:
-        """Of training: smoothing, class weights, mixing and erasing."""
-        augment, train = self.config.augment, self.config.train
-        weights = class_weights(self.labels("train"), len(self.manifest.classes), train.class_weights)
-
-        def mixed(images: np.ndarray, targets: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-            images = erase(images, rng, prob=augment.erase)
-            return mix(images, targets, rng, mixup=augment.mixup, cutmix=augment.cutmix, prob=augment.mix_prob)
-
-        until = train.epochs - augment.plain_epochs
-        return Collate(self.preprocess.normalise, weights, train.label_smoothing, mixed, until, self.config.run.seed)
-
-    def plain_collate(self) -> Collate:
-        """Of evaluation: images and one-hot targets."""
-        ones = np.ones(len(self.manifest.classes), np.float32)
-        return Collate(self.preprocess.normalise, ones, 0.0, lambda images, targets, rng: (images, targets), 0, 0)
 
 
 def model_options(config: Config) -> dict[str, Any]:
@@ -213,7 +133,9 @@ def make_step(config: Config, model: nn.Layer, group: Group, device: str) -> Ste
     return Step(model, optimizer, precision.scaler(), precision, group, reseed, watch)
 
 
-def make_trainer(config: Config, data: Data, folder: RunFolder, group: Group, device: str, run_log: NullLog) -> Trainer:
+def make_trainer(
+    config: Config, data: Photographs, folder: RunFolder, group: Group, device: str, run_log: NullLog
+) -> Trainer:
     """All parts of a run, built from its configuration."""
     train, classes = config.train, data.manifest.classes
     with paddle.utils.unique_name.guard():
@@ -230,9 +152,10 @@ def make_trainer(config: Config, data: Data, folder: RunFolder, group: Group, de
         return load(dataset, order.micro_batches(first, last), collate, config.data.workers, data.batch_bytes(micro))
 
     validation = data.evaluation("val")
+    examined = plain_collate(data.preprocess, len(classes))
 
     def validation_batches() -> Iterator[Batch]:
-        return load(validation, plain_order(len(validation), micro, group.rank, group.size), data.plain_collate())
+        return load(validation, plain_order(len(validation), micro, group.rank, group.size), examined)
 
     def save_best(tensors: checkpoint.Tensors, progress: Progress) -> None:
         if group.rank == 0:
@@ -258,7 +181,7 @@ def make_trainer(config: Config, data: Data, folder: RunFolder, group: Group, de
         train=stream,
         validation=validation_batches,
         save_best=save_best,
-        log=run_log,
+        log=NullLog(),
         checkpoints=checkpoint.Checkpoints(folder.path / "last"),
         group=group,
         fingerprint=fingerprint(config, data.manifest),

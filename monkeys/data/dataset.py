@@ -8,6 +8,8 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from .image import Preprocess
+
 Augmenter = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 Mixer = Callable[[np.ndarray, np.ndarray, np.random.Generator], tuple[np.ndarray, np.ndarray]]
 
@@ -89,6 +91,16 @@ class Collate:
         if epoch < self.mix_until:
             images, targets = self.mix(images, targets, np.random.default_rng([self.seed, _MIX, epoch, index]))
         return Batch(images, (targets * self.class_weights).astype(np.float32), labels)
+
+
+def plain_collate(preprocess: Preprocess, classes: int) -> Collate:
+    """Of evaluation: images and one-hot targets."""
+    ones = np.ones(classes, np.float32)
+    return Collate(preprocess.normalise, ones, 0.0, _unmixed, 0, seed=0)
+
+
+def _unmixed(images: np.ndarray, targets: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    return images, targets
 
 
 def smooth(labels: np.ndarray, classes: int, smoothing: float) -> np.ndarray:

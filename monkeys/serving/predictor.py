@@ -1,0 +1,82 @@
+"""Predictions for people and programs: a run folder and a picture in, class names and probabilities out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import paddle
+
+from ..data.image import ImageError
+from .network import Network, load_network
+
+
+@dataclass(frozen=True)
+class Guess:
+    """One class with its calibrated probability."""
+
+    id: str
+    name: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the network says of one picture: classes by falling probability; or why there is nothing to say."""
+
+    path: str
+    guesses: tuple[Guess, ...] = ()
+    error: str = ""
+
+    @property
+    def best(self) -> Guess:
+        return self.guesses[0]
+
+
+class Predictor:
+    """The best network of a run, ready to be asked."""
+
+    def __init__(self, run: Path | str) -> None:
+        self.network: Network = load_network(Path(run))
+
+    def predict(self, path: Path | str, topk: int = 5) -> Prediction:
+        """One picture; raises ImageError where it cannot be read."""
+        image = self.network.preprocess(Path(path))
+        return self._predictions([str(path)], [image], topk)[0]
+
+    def predict_many(self, paths: Iterable[Path], topk: int = 5, batch_size: int = 16) -> Iterator[Prediction]:
+        """As many as there are, in order, a batch in memory at a time; an unreadable picture costs its own row."""
+        waiting = iter(paths)
+        while batch := list(islice(waiting, batch_size)):
+            yield from self._batch(batch, topk)
+
+    def _batch(self, paths: list[Path], topk: int) -> list[Prediction]:
+        images, errors = {}, {}
+        for index, path in enumerate(paths):
+            try:
+                images[index] = self.network.preprocess(path)
+            except ImageError as error:
+                errors[index] = Prediction(str(path), error=error.reason)
+        found = self._predictions([str(paths[index]) for index in images], list(images.values()), topk)
+        predicted = dict(zip(images, found, strict=True))
+        return [predicted.get(index) or errors[index] for index in range(len(paths))]
+
+    def _predictions(self, paths: list[str], images: list[np.ndarray], topk: int) -> list[Prediction]:
+        if not images:
+            return []
+        classes = self.network.classes
+        probabilities = self.probabilities(np.stack(images))
+        order = np.argsort(-probabilities, axis=1, kind="stable")[:, : min(topk, len(classes))]
+        return [
+            Prediction(path, tuple(Guess(classes[i].id, classes[i].name, float(row[i])) for i in best))
+            for path, row, best in zip(paths, probabilities, order, strict=True)
+        ]
+
+    def probabilities(self, images: np.ndarray) -> np.ndarray:
+        """[N, 3, S, S] float32, preprocessed -> [N, C] float32, calibrated."""
+        with paddle.no_grad():
+            logits = self.network.model(paddle.to_tensor(images)) / self.network.temperature
+            return paddle.nn.functional.softmax(logits, axis=1).numpy()
