@@ -242,6 +242,23 @@ def test_going_on_from_saved_state_changes_no_bit(name: str, tmp_path) -> None:
         assert value.tobytes() == resumed.values()[key].tobytes()
 
 
+@pytest.mark.parametrize("name", list(OPTIMIZERS))
+def test_the_state_is_there_before_the_first_step_and_named_alike_every_time(name: str) -> None:
+    """Not numbered by what else this process built: the state of a second run loads in a fresh process."""
+    states = []
+    for _ in range(2):
+        with paddle.utils.unique_name.guard():
+            model = Quadratic()
+        for _ in range(2):
+            optimizer = build_optimizer(name, model, lr=LR)
+            before = set(optimizer.state_dict())
+            advance(model, optimizer, 1)
+            assert set(optimizer.state_dict()) == before
+            states.append(before)
+    assert states[0] == states[1] == states[2] == states[3]
+    assert bool(states[0]) == (name != "sgd")
+
+
 @pytest.mark.parametrize("name", [name for name in OPTIMIZERS if name != "sgd"])
 def test_going_on_without_the_state_differs(name: str) -> None:
     with paddle.utils.unique_name.guard():
