@@ -14,7 +14,7 @@ from .schedules import SCHEDULES
 if TYPE_CHECKING:
     import paddle
 
-__all__ = ["DECOUPLED", "OPTIMIZERS", "SCHEDULES", "build_optimizer"]
+__all__ = ["DECOUPLED", "OPTIMIZERS", "SCHEDULES", "SECOND_ORDER", "build_optimizer"]
 
 # g: gradient; "L2": the decay is added to the gradient, g + weight_decay * w, after clipping
 OPTIMIZERS: dict[str, str] = {
@@ -28,6 +28,15 @@ OPTIMIZERS: dict[str, str] = {
     "adamw": "Adam with decoupled weight decay: w *= 1 - lr * weight_decay; eps 1e-8 outside the root",
     "nadam": "Adam with Nesterov's look-ahead and growing momentum; eps 1e-8 outside the root; L2",
     "adamp": "AdamW that leaves out steps along scale-invariant weights (arXiv 2006.08217); eps 1e-8 outside the root",
+}
+# For small networks only, see second_order.py; these are not for a configuration
+SECOND_ORDER: dict[str, str] = {
+    "steepest": "gradient descent, step length by a line search (Wolfe conditions)",
+    "newton_cg": "Newton's method, its system solved by conjugate gradients (SciPy)",
+    "bfgs": "quasi-Newton, Broyden-Fletcher-Goldfarb-Shanno (SciPy)",
+    "lbfgs": "BFGS from the last ten steps only (SciPy)",
+    "dfp": "quasi-Newton, Davidon-Fletcher-Powell, with the line search of `steepest`",
+    "levenberg_marquardt": "least squares, (J'J + nu D) step = -J'r with nu falling (MINPACK through SciPy)",
 }
 DECOUPLED = frozenset({"adamw", "adamp"})
 
