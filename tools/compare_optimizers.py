@@ -1,0 +1,9 @@
+"""`monkeys.cli.compare_optimizers`; see --help."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from monkeys.cli.compare_optimizers import main
+
+sys.exit(main())
