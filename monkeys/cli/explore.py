@@ -15,7 +15,7 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     parse = argparse.ArgumentParser(prog="explore", description="Audit a set of photographs and draw what is in it.")
     parse.add_argument("source", type=Path, help="folder, archive or list file")
-    parse.add_argument("--out", type=Path, required=True, help="folder for explore.html, audit.json, pictures and tables")
+    parse.add_argument("--out", type=Path, required=True, help="folder for explore.html, pictures and tables")
     parse.add_argument("--cache-dir", type=Path, help="where audits are kept (default: the user's cache folder)")
     return parse
 
@@ -29,6 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     runtime.quiet_opencv()
     from ..reports.dataset import explore
 
-    page = explore(args.source, args.out, cache_dir=runtime.cache_folder(args.cache_dir), workers=runtime.usable_cores())
+    cache = runtime.cache_folder(args.cache_dir)
+    page = explore(args.source, args.out, cache_dir=cache, workers=runtime.usable_cores())
     say(f"written: {page}")
     return DONE

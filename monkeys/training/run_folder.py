@@ -89,16 +89,15 @@ class RunFolder:
         saved = found[1]["fingerprint"]
         differing = [key for key in sorted(saved.keys() | fingerprint.keys()) if saved.get(key) != fingerprint.get(key)]
         if differing and not force:
+            shown = [f"{key} {_brief(saved.get(key))} then, {_brief(fingerprint.get(key))} now" for key in differing]
             raise UserError(
-                f"{self.path} was started with other settings: "
-                + "; ".join(f"{key} {_brief(saved.get(key))} then, {_brief(fingerprint.get(key))} now" for key in differing)
-                + "; --resume force goes on all the same"
+                f"{self.path} was started with other settings: {'; '.join(shown)}; --resume force goes on all the same"
             )
         return found
 
 
 def _take(descriptor: int, folder: Path) -> None:
-    """A POSIX record lock: unlike flock's, it is not inherited by loader workers, so none can outlive the run with it."""
+    """A POSIX record lock: unlike flock's, forked loader workers do not inherit it and cannot outlive the run with it."""
     try:
         fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

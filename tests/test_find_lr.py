@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from toy import make_toy
+
+from monkeys.errors import UserError
+from monkeys.training.checkpoint import model_tensors, optimizer_tensors
+from monkeys.training.find_lr import find_lr, suggest
+
+
+def test_everything_is_put_back(tmp_path):
+    trainer = make_toy(tmp_path, optimizer="adam")
+    step_fn = trainer.step_fn
+    step_fn.optimizer.set_lr(0.125)
+    before = model_tensors(trainer.model), optimizer_tensors(step_fn.optimizer, trainer.model)
+    curve = find_lr(step_fn, trainer.train(0, 40), accumulate=1, steps=40)
+    after = model_tensors(trainer.model), optimizer_tensors(step_fn.optimizer, trainer.model)
+    for then, now in zip(before, after, strict=True):
+        assert then.keys() == now.keys()
+        for name, value in then.items():
+            np.testing.assert_array_equal(now[name], value)
+    assert step_fn.optimizer.get_lr() == 0.125
+    assert curve.rates[0] == 1e-7
+    assert 1e-5 < curve.suggestion < 1
+
+
+def test_training_after_the_search_is_training_without_it(tmp_path):
+    plain, searched = (make_toy(tmp_path / name) for name in ("plain", "searched"))
+    find_lr(searched.step_fn, searched.train(0, 12), accumulate=1, steps=12)
+    for trainer in (plain, searched):
+        trainer.fit()
+    for name, value in model_tensors(plain.model).items():
+        np.testing.assert_array_equal(model_tensors(searched.model)[name], value)
+
+
+def test_the_steepest_fall_is_suggested():
+    rates = list(10.0 ** np.linspace(-6, 0, 61))
+    losses = [2 - 1 / (1 + (1e-3 / rate) ** 2) + (rate > 0.5) for rate in rates]
+    assert suggest(rates, losses) == pytest.approx(1e-3, rel=0.3)
+
+
+def test_a_loss_that_never_falls_gets_no_suggestion():
+    with pytest.raises(UserError, match="no learning rate"):
+        suggest([1e-6, 1e-5, 1e-4], [1.0, 2.0, float("inf")])
