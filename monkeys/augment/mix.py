@@ -1,0 +1,101 @@
+"""Mixing of images and targets within a batch, and random erasing. Images are [N, 3, H, W] float32, normalised."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+_ERASED_AREA = (0.02, 1 / 3)
+_ERASED_ASPECT = (0.3, 1 / 0.3)
+_TRIES = 10
+
+Box = tuple[slice, slice]  # rows, columns
+
+
+def mix(
+    images: np.ndarray,
+    targets: np.ndarray,
+    rng: np.random.Generator,
+    *,
+    mixup: float,
+    cutmix: float,
+    prob: float = 1.0,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mixup (arXiv 1710.09412) or cutmix (arXiv 1905.04899) of each image with another one of the batch.
+
+    images: [N, 3, H, W] float32. targets: [N, C] float32, rows summing to one; they still do.
+    mixup, cutmix: alpha of the Beta(alpha, alpha) that a batch's share is drawn from; 0 is off, with both on one of
+    them is drawn for each batch. prob: of mixing a batch at all. Without mixing, the inputs themselves come back.
+    """
+    ways = [(way, alpha) for way, alpha in ((mix_whole, mixup), (mix_box, cutmix)) if alpha > 0]
+    if not ways or len(images) < 2 or rng.random() >= prob:
+        return images, targets
+    way, alpha = ways[rng.integers(len(ways))]
+    partner = rng.permutation(len(images))
+    mixed, share = way(images, images[partner], rng.beta(alpha, alpha), rng)
+    return mixed, blend(targets, targets[partner], share)
+
+
+def mix_whole(
+    images: np.ndarray, others: np.ndarray, share: float, rng: np.random.Generator
+) -> tuple[np.ndarray, float]:
+    """`share` of each image and the rest of the other one; returns the images and `share`."""
+    return blend(images, others, share), share
+
+
+def mix_box(images: np.ndarray, others: np.ndarray, share: float, rng: np.random.Generator) -> tuple[np.ndarray, float]:
+    """A box of the other image, of 1 - `share` of the area, anywhere; returns the images and the share that was kept.
+
+    The box is cut off at the border, so that the share kept is not less than `share` (but for rounding).
+    """
+    rows, columns = cut_box(images.shape[2:], share, rng)
+    mixed = images.copy()
+    mixed[:, :, rows, columns] = others[:, :, rows, columns]
+    area = (rows.stop - rows.start) * (columns.stop - columns.start)
+    return mixed, 1 - area / (images.shape[2] * images.shape[3])
+
+
+def cut_box(size: tuple[int, ...], share: float, rng: np.random.Generator) -> Box:
+    """A box with the aspect of the image [H, W], 1 - `share` of its area, its centre anywhere, cut off at the border."""
+    spans = []
+    for side in size:
+        half = side * math.sqrt(1 - share) / 2
+        centre = rng.random() * side
+        spans.append(slice(max(0, round(centre - half)), min(side, round(centre + half))))
+    return spans[0], spans[1]
+
+
+def blend(first: np.ndarray, second: np.ndarray, share: float) -> np.ndarray:
+    """share * first + (1 - share) * second, float32."""
+    return np.float32(share) * first + np.float32(1 - share) * second
+
+
+def erase(images: np.ndarray, rng: np.random.Generator, *, prob: float) -> np.ndarray:
+    """Random erasing (arXiv 1708.04896): with `prob`, a rectangle of an image is filled with noise.
+
+    2 to 33 % of the area, sides 0.3 to 3.3. Noise: uniform between the least and the greatest value of the image.
+    """
+    hit = np.flatnonzero(rng.random(len(images)) < prob)
+    if len(hit) == 0:
+        return images
+    images = images.copy()
+    for index in hit:
+        box = erased_box(images.shape[2:], rng)
+        if box is not None:
+            part = images[index][:, box[0], box[1]]
+            part[...] = rng.uniform(images[index].min(), images[index].max(), part.shape)
+    return images
+
+
+def erased_box(size: tuple[int, ...], rng: np.random.Generator) -> Box | None:
+    """A rectangle inside [H, W]; None where ten draws gave none that fits."""
+    height, width = size
+    for _ in range(_TRIES):
+        area = rng.uniform(*_ERASED_AREA) * height * width
+        aspect = math.exp(rng.uniform(math.log(_ERASED_ASPECT[0]), math.log(_ERASED_ASPECT[1])))
+        rows, columns = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+        if 0 < rows <= height and 0 < columns <= width:
+            top, left = int(rng.integers(height - rows + 1)), int(rng.integers(width - columns + 1))
+            return slice(top, top + rows), slice(left, left + columns)
+    return None
