@@ -34,7 +34,10 @@ def watermarked(image: np.ndarray, alpha: float = 1.0) -> np.ndarray:
 def save(image: np.ndarray, path: Path, quality: int = 95) -> Path:
     """As JPEG or by the suffix."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(image).save(path, **({"quality": quality} if path.suffix in (".jpg", "") else {}))
+    if path.suffix in (".jpg", ""):
+        Image.fromarray(image).save(path, "JPEG", quality=quality)
+    else:
+        Image.fromarray(image).save(path)
     return path
 
 

@@ -169,8 +169,15 @@ def _check_classes(home: Path, root: Path) -> None:
 
 def _folders(folder: Path) -> list[Path]:
     with os.scandir(folder) as items:
-        names = [item.name for item in items if not _ignored(item.name) and item.is_dir()]
+        names = [item.name for item in items if not _ignored(item.name) and _is_folder(item)]
     return [folder / name for name in sorted(names, key=natural)]
+
+
+def _is_folder(item: os.DirEntry[str]) -> bool:
+    try:
+        return item.is_dir()
+    except OSError:  # a link to itself; the audit will say so
+        return False
 
 
 def _ignored(name: str) -> bool:
@@ -187,7 +194,7 @@ def _files(folder: str, above: frozenset[tuple[int, int]] = frozenset()) -> Iter
         for item in items:
             if _ignored(item.name):
                 continue
-            if item.is_dir():
+            if _is_folder(item):
                 yield from _files(item.path, above | {here})
             else:
                 yield item.path

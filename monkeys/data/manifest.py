@@ -88,9 +88,12 @@ class Manifest:
         """The reverse of `write`; UserError where the file is missing or not a manifest. root: see `locate`."""
         try:
             lines = csv.DictReader(io.StringIO(path.read_bytes().decode(*_ENCODING), newline=""), strict=True)
-            rows = tuple(_row(line) for line in lines)
-        except (OSError, UnicodeDecodeError, csv.Error, KeyError, TypeError, ValueError) as error:
-            raise UserError(f"{path} is not a manifest that can be read: {type(error).__name__} {error}") from None
+            missing = set(COLUMNS[:5]) - set(lines.fieldnames or ())
+            rows = tuple(_row(line) for line in lines) if not missing else ()
+        except (OSError, UnicodeDecodeError, csv.Error, ValueError) as error:
+            raise UserError(f"{path} is not a manifest that can be read: {error}") from None
+        if missing:
+            raise UserError(f"{path} is not a manifest: no column {', '.join(sorted(missing))}")
         unknown = {row.label for row in rows} - {info.id for info in classes}
         if unknown or any(row.split not in SPLITS for row in rows):
             raise UserError(
