@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import numpy as np
+import paddle
+import pytest
+from paddle import nn
+
+from monkeys.evaluation.saliency import border_share, grad_cam
+from monkeys.models import build_model
+
+
+class BrightSpot(nn.Layer):
+    """Class 1 is evidence of brightness, wherever it is; class 0 of darkness."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.look = nn.Conv2D(3, 1, 1, bias_attr=False)
+        self.pool = nn.AdaptiveAvgPool2D(1)
+        self.decide = nn.Linear(1, 2, bias_attr=False)
+        self.look.weight.set_value(np.full((1, 3, 1, 1), 1 / 3, np.float32))
+        self.decide.weight.set_value(np.array([[-1.0, 1.0]], np.float32))
+
+    def forward(self, images: paddle.Tensor) -> paddle.Tensor:
+        return self.decide(self.pool(self.look(images)).flatten(1))
+
+
+@pytest.mark.parametrize(("row", "column"), [(0, 0), (12, 4)])
+def test_the_heat_lies_where_the_evidence_is(row, column):
+    images = np.zeros((1, 3, 16, 16), np.float32)
+    images[:, :, row : row + 4, column : column + 4] = 1
+    heat = grad_cam(BrightSpot(), images, np.array([1]))[0]
+    assert heat.shape == (16, 16)
+    assert heat[row : row + 4, column : column + 4].mean() > 0.7
+    assert heat[(row + 8) % 16, (column + 8) % 16] == 0
+
+
+def test_each_image_is_asked_about_its_own_class():
+    images = np.zeros((2, 3, 16, 16), np.float32)
+    images[:, :, :4, :4] = 1
+    heat = grad_cam(BrightSpot(), images, np.array([1, 0]))
+    assert heat[0].max() == 1
+    assert heat[1].max() == 0  # brightness is no evidence of darkness
+
+
+@pytest.mark.parametrize("name", ["resnet18", "googlenet", "mobilenet_v2"])
+def test_networks_of_the_table_can_be_asked(name):
+    model = build_model(name, 3, size=64)
+    images = np.random.default_rng(0).normal(size=(2, 3, 64, 64)).astype(np.float32)
+    before = {key: value.numpy().copy() for key, value in model.state_dict().items()}
+    heat = grad_cam(model, images, np.array([0, 2]))
+    assert heat.shape == (2, 64, 64)
+    assert 0 <= heat.min() <= heat.max() <= 1
+    for key, value in model.state_dict().items():
+        np.testing.assert_array_equal(value.numpy(), before[key])
+    assert all(parameter.grad is None or not parameter.grad.numpy().any() for parameter in model.parameters())
+
+
+def test_an_even_map_has_the_share_of_its_area():
+    even = np.ones((1, 20, 20), np.float32)
+    assert border_share(even)[0] == pytest.approx(0.36)
+    centre = np.zeros((2, 20, 20), np.float32)
+    centre[0, 8:12, 8:12] = 1
+    assert border_share(centre)[0] == 0
+    assert np.isnan(border_share(centre)[1])
