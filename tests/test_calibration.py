@@ -17,5 +17,5 @@ def test_the_temperature_that_made_the_labels_is_found():
 
 def test_perfect_and_hopeless_logits_stay_within_bounds():
     logits = np.eye(4, dtype=np.float32) * 5
-    assert fit_temperature(logits, np.arange(4)) == pytest.approx(LOWEST, rel=0.1)
+    assert LOWEST <= fit_temperature(logits, np.arange(4)) < 0.3
     assert fit_temperature(logits, (np.arange(4) + 1) % 4) == pytest.approx(HIGHEST, rel=0.1)
