@@ -89,6 +89,10 @@ def test_auxiliary_losses_reach_only_what_lies_before_them():
     assert float(model.stem[0][0].weight.grad.abs().sum()) > 0
     assert model.to_4d[0].ones[0].weight.grad is None
     assert model.fc.weight.grad is None
+    _, _, aux2 = model(pictures(64))
+    aux2.sum().backward()
+    assert float(model.to_4d[2].ones[0].weight.grad.abs().sum()) > 0
+    assert model.to_5b[0].ones[0].weight.grad is None
 
 
 def test_dropout_is_0_4():

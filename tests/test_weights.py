@@ -258,8 +258,9 @@ def test_paddleclas_files_give_equal_logits(tmp_path, name, counts, deep, old):
 
 
 @pytest.mark.slow
-def test_old_paddleclas_names_of_long_stages(tmp_path):
-    source = shake(ClasResNet((3, 4, 23, 3), True, 2, project_first=False, old=True))
+@pytest.mark.parametrize("old", [False, True])
+def test_paddleclas_names_of_long_stages(tmp_path, old):
+    source = shake(ClasResNet((3, 4, 23, 3), True, 2, project_first=False, old=old))
     assert "res4b22" in source.names
     paddle.save(source.state_dict(), str(tmp_path / "clas.pdparams"))
     model = build_model("resnet101", 2)
@@ -298,6 +299,13 @@ def test_a_head_for_other_classes_is_left_new(tmp_path, name):
     assert "head for 7 classes" in str(report)
     assert "\n" not in str(report)
     assert f"{len(report.matched)} tensors matched" in str(report)
+
+
+def test_torchvisions_head_for_other_classes_is_named_rightly(tmp_path):
+    """[7, 512] there is a head for seven classes, not for 512."""
+    save_file(in_torchvision_naming(build_model("resnet18", 7)), tmp_path / "w.safetensors")
+    report = load_pretrained(build_model("resnet18", 5), tmp_path / "w.safetensors")
+    assert report.left_out["fc.weight"] == report.left_out["fc.bias"] == "head for 7 classes, this network has 5"
 
 
 def test_another_stem_is_the_only_thing_left_out(tmp_path):
@@ -382,11 +390,12 @@ def test_wrong_files_are_named(tmp_path, content, text):
     assert "\n" not in str(caught.value)
 
 
-def test_bfloat16_is_refused_in_one_line(tmp_path):
-    header = b'{"a":{"dtype":"BF16","shape":[2],"data_offsets":[0,4]}}'
+@pytest.mark.parametrize(("dtype", "values", "name"), [("BF16", 2, "bfloat16"), ("F8_E4M3", 4, "float8")])
+def test_types_that_numpy_lacks_are_refused_in_one_line(tmp_path, dtype, values, name):
+    header = f'{{"a":{{"dtype":"{dtype}","shape":[{values}],"data_offsets":[0,4]}}}}'.encode()
     path = tmp_path / "w.safetensors"
     path.write_bytes(struct.pack("<Q", len(header)) + header + bytes(4))
-    with pytest.raises(UserError, match="bfloat16"):
+    with pytest.raises(UserError, match=name):
         load_pretrained(tiny(), path)
 
 
@@ -510,6 +519,14 @@ def test_hostile_files_run_nothing_and_allocate_nothing(tmp_path, attack):
     assert str(path) in str(caught.value)
     assert len(str(caught.value)) < len(str(path)) + 300
     assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("shape", [(10**12,), (3,), (0,), (2**32, 2**32)])
+def test_arrays_are_as_large_as_their_bytes(tmp_path, shape):
+    path = tmp_path / "w.pdparams"
+    path.write_bytes(pickle.dumps({"a": claims(shape)}, protocol=4))
+    with pytest.raises(UserError, match="shape does not fit its 4 bytes"):
+        weight_files.read_weights(path)
 
 
 def test_nesting_without_a_name_does_no_harm(tmp_path):

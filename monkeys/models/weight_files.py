@@ -42,9 +42,9 @@ def read_safetensors(path: Path) -> dict[str, np.ndarray]:
     """All tensors of a safetensors file."""
     try:
         with safe_open(path, framework="np") as file:
-            # numpy has no bfloat16 and says so with a TypeError.
+            # numpy has no bfloat16 and no float8: a TypeError and an AttributeError say so.
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, TypeError, OSError) as error:
+    except (SafetensorError, TypeError, AttributeError, OSError) as error:
         raise UserError(f"{path} cannot be read as safetensors: {_line(error)}") from None
 
 

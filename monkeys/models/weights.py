@@ -55,7 +55,7 @@ def load_pretrained(
         url, md5 = download.published(getattr(model, "architecture", type(model).__name__))
         path = download.fetch(url, md5, cache_dir or download.default_cache(), timeout=timeout)
     else:
-        path = Path(source)
+        path = Path(source).expanduser()
     target = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     renamed = rename(read_weights(path), target)
     report, arrays = _match(renamed, target, tuple(getattr(model, "head_prefixes", ())), str(path))
