@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from monkeys.cli.compare_optimizers import main
-from monkeys.optim import OPTIMIZERS, SECOND_ORDER
+from monkeys.optim import OPTIMIZERS, SECOND_ORDER, comparison
 from monkeys.optim.comparison import GRID, METHODS, RATES, Run, compare, tune
 from monkeys.reports.optimizers import Course, by_method, markdown, median_course, table
 from monkeys.reports.plots_optimizers import plot_optimizers
@@ -93,6 +93,16 @@ def test_all_methods_start_alike_repeat_exactly_and_learn() -> None:
 
 def test_tuning_avoids_rates_that_fail() -> None:
     assert tune("adam", 25) in (0.1, 0.3)
+
+
+def test_tuning_takes_the_rate_whose_worst_run_is_best(monkeypatch: pytest.MonkeyPatch) -> None:
+    lasts = {1.0: [0.1] * 9 + [math.nan], 0.3: [0.2] * 10, 0.1: [0.01] * 9 + [0.3]}
+
+    def pretend(method: str, seed: int, epochs: int, data: object, rates: dict[str, float]) -> Run:
+        return made_up(method, seed, [lasts.get(rates[method], [1.0] * 10)[seed % 10]], [0.0])
+
+    monkeypatch.setattr(comparison, "run", pretend)
+    assert tune("adam", 1) == 0.3
 
 
 def test_the_command_writes_curves_tables_and_plot(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

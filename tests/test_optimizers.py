@@ -14,6 +14,7 @@ import pytest
 
 from monkeys.errors import UserError
 from monkeys.optim import DECOUPLED, OPTIMIZERS, build_optimizer
+from monkeys.optim.adamp import project
 from monkeys.optim.groups import block_depths, lr_factors
 
 SHAPES = {"conv.weight": (3, 2, 2, 2), "conv.bias": (3,), "head.weight": (5, 4), "head.bias": (4,)}
@@ -219,6 +220,16 @@ def test_adamp_takes_out_what_points_along_the_weights(shape: tuple[int, ...], a
             expected = expected - adamp_step(expected, gradient, state, LR / t, t)
         advance(model, optimizer, 5)
     np.testing.assert_allclose(model.weight.numpy(), expected, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize(("tilt", "projected"), [(0.9, True), (1.1, False), (-0.9, True), (-1.1, False)])
+def test_adamp_projects_below_a_tenth_of_one_over_the_root_of_the_size(tilt: float, projected: bool) -> None:
+    cosine = tilt * 0.1 / math.sqrt(6)
+    weight = paddle.to_tensor([[[3.0, 0.0, 0.0], [0.0, 0.0, 0.0]]])
+    gradient = paddle.to_tensor([[[cosine, math.sqrt(1 - cosine**2), 0.0], [0.0, 0.0, 0.0]]])
+    direction, found = project(weight, gradient, paddle.ones([1, 2, 3]))
+    assert found == projected
+    assert direction.flatten().tolist() == [0.0 if projected else 1.0, 1, 1, 1, 1, 1]
 
 
 @pytest.mark.parametrize("name", list(OPTIMIZERS))

@@ -82,6 +82,15 @@ def test_plateau_drops_after_more_than_patience_bad_epochs_and_not_below_min_lr(
     assert rates == pytest.approx([0.4, 0.4, 0.4, 0.04, 0.04, 0.04, 0.01, 0.01, 0.01])
 
 
+def test_plateau_waits_anew_after_each_drop() -> None:
+    schedule = build("plateau", patience=2, drop_factor=0.5)
+    rates = []
+    for _ in range(8):
+        schedule.observe(1.0, 1.0)
+        rates.append(schedule.lr(0) / 0.4)
+    assert rates == [1, 1, 1, 0.5, 0.5, 0.5, 0.25, 0.25]
+
+
 def test_plateau_recovers_from_a_first_loss_that_is_no_number() -> None:
     schedule = build("plateau", patience=0)
     schedule.observe(1.0, math.nan)
@@ -102,7 +111,7 @@ def test_matlab_rule() -> None:
 @pytest.mark.parametrize("name", list(SCHEDULES))
 def test_the_state_survives_a_checkpoint(name: str) -> None:
     losses = [(2.0, 1.0), (1.5, 1.1), (1.6, 1.2), (1.0, 1.3), (1.1, 0.5), (0.9, 0.6), (0.8, 0.7)]
-    whole, first, second, untold = (build(name, patience=1, drop_factor=0.5) for _ in range(4))
+    whole, first, second, untold = (build(name, patience=2, drop_factor=0.5) for _ in range(4))
     for pair in losses[:3]:
         first.observe(*pair)
     second.load_state_dict(json.loads(json.dumps(first.state_dict())))

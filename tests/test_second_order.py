@@ -110,6 +110,14 @@ def test_dfp_maps_the_change_of_gradient_to_the_step() -> None:
         assert (np.linalg.eigvalsh(inverse) > 0).all()
 
 
+def test_dfp_starts_from_an_identity_as_long_as_the_curvature_says() -> None:
+    step, change = np.array([1.0, 0.0]), np.array([2.0, 2.0])
+    first = 2 / 8 * np.eye(2)  # s'y / y'y
+    mapped = first @ change
+    expected = first + np.outer(step, step) / 2 - np.outer(mapped, mapped) / (change @ mapped)
+    np.testing.assert_allclose(dfp_update(None, step, change), expected)
+
+
 def test_dfp_ignores_a_step_without_positive_curvature() -> None:
     inverse = np.eye(2) * 3
     assert dfp_update(inverse, np.array([1.0, 0.0]), np.array([-1.0, 0.0])) is inverse
