@@ -365,6 +365,11 @@ def test_the_rate_falls_with_the_distance_from_the_head() -> None:
     assert set(lr_factors(NAMES, "", 1.0, 1.0).values()) == {1.0}
 
 
+def test_auxiliary_heads_are_heads() -> None:
+    factors = lr_factors({"body.0.weight": 4, "aux1.fc.weight": 2, "fc.weight": 2}, "fc.", 0.5, 0.8)
+    assert factors == {"body.0.weight": 0.5, "aux1.fc.weight": 1.0, "fc.weight": 1.0}
+
+
 @pytest.mark.parametrize(
     ("options", "part"),
     [

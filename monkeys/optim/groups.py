@@ -7,6 +7,8 @@ from collections.abc import Mapping
 
 from ..errors import UserError
 
+AUXILIARY = "aux"
+
 
 def decayed(axes: int) -> bool:
     """Whether a parameter with this many axes is a weight proper: biases and the pairs of a norm have one axis."""
@@ -17,7 +19,8 @@ def lr_factors(axes: Mapping[str, int], head_prefix: str, body: float, layer_dec
     """Rate of each parameter relative to the learning rate.
 
     axes: structured name -> number of axes, in the order of the model's declaration (input to output).
-    The head has 1; a block that lies d blocks before the head (d = 1, 2, …) has body * layer_decay ** (d - 1).
+    The head and auxiliary heads (`aux…`, as new as the head when fine-tuning) have 1; a block that lies d blocks
+    before the head (d = 1, 2, …) has body * layer_decay ** (d - 1).
     Raises UserError where a body is asked for but no parameter starts with `head_prefix`.
     """
     if not (body > 0 and math.isfinite(body)):
@@ -26,9 +29,9 @@ def lr_factors(axes: Mapping[str, int], head_prefix: str, body: float, layer_dec
         raise UserError(f"optim.layer_decay: expected above 0 and at most 1, got {layer_decay}")
     if body == 1 and layer_decay == 1:
         return dict.fromkeys(axes, 1.0)
-    head = {name for name in axes if head_prefix and name.startswith(head_prefix)}
-    if not head:
+    if not head_prefix or not any(name.startswith(head_prefix) for name in axes):
         raise UserError(f"optim.body_lr_factor, optim.layer_decay: this model has no head named {head_prefix!r}")
+    head = {name for name in axes if name.startswith((head_prefix, AUXILIARY))}
     depth = block_depths({name: count for name, count in axes.items() if name not in head})
     last = max(depth.values(), default=0)
     return {name: 1.0 if name in head else body * layer_decay ** (last - depth[name]) for name in axes}
