@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,22 +34,26 @@ class Outcome:
     metrics: Mapping[str, Any]
 
 
-def run_experiment(config: Config, *, resume: str = "", overwrite: bool = False) -> Outcome:
-    """Train as configured and report; resume is "" (a new run), "auto", or "force" (whatever has changed)."""
+def run_experiment(
+    config: Config, *, resume: str = "", overwrite: bool = False, announce: Callable[[str], None] = log.info
+) -> Outcome:
+    """Train as configured and report. resume: "" (a new run), "auto", or "force" (whatever has changed).
+
+    announce: told where a resumed run goes on.
+    """
     group = join_group()
     folder = RunFolder(config.run_folder)
     if group.rank:
         return _follow(config, folder, group)
     with folder.locked():
         if resume and folder.finished:
-            log.info("%s is finished (%s); nothing to do", folder.path, folder.finished)
             return _outcome(folder)
         if not resume and not overwrite:
             folder.refuse_existing()
-        return _lead(config, folder, group, resume if folder.holds_run else "")
+        return _lead(config, folder, group, resume if folder.holds_run else "", announce)
 
 
-def _lead(config: Config, folder: RunFolder, group: Group, resume: str) -> Outcome:
+def _lead(config: Config, folder: RunFolder, group: Group, resume: str, announce: Callable[[str], None]) -> Outcome:
     """Rank 0: prepares, trains, and does all the writing."""
     device = _use_device(config)
     manifest = _manifest(config, folder, resume)
@@ -61,7 +65,7 @@ def _lead(config: Config, folder: RunFolder, group: Group, resume: str) -> Outco
     trainer.log = RunLog(folder.path, saved[1]["log"] if saved else None)
     group.barrier()
     if saved:
-        log.info(trainer.restore(*saved))
+        announce(trainer.restore(*saved))
     else:
         show_inputs(trainer.log, trainer.model, data)
     trainer.fit()
@@ -125,7 +129,7 @@ def _start(config: Config, folder: RunFolder, manifest: Manifest, device: str) -
 def _finish(folder: RunFolder, trainer: Trainer, config: Config) -> Outcome:
     """Examine the best weights on validation, write the report, and close the run."""
     fit_temperature(folder.path)
-    examined = assess(folder.path, split="val", selected=True)
+    examined = assess(folder.path, split="val")
     atomic.write_json(folder.path / "metrics.json", examined.metrics)
     write_run_report(folder.path)
     show_results(trainer.log, config, examined)

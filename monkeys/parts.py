@@ -133,9 +133,7 @@ def make_step(config: Config, model: nn.Layer, group: Group, device: str) -> Ste
     return Step(model, optimizer, precision.scaler(), precision, group, reseed, watch)
 
 
-def make_trainer(
-    config: Config, data: Photographs, folder: RunFolder, group: Group, device: str, run_log: NullLog
-) -> Trainer:
+def make_trainer(config: Config, data: Photographs, folder: RunFolder, group: Group, device: str) -> Trainer:
     """All parts of a run, built from its configuration."""
     train, classes = config.train, data.manifest.classes
     with paddle.utils.unique_name.guard():

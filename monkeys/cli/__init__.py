@@ -29,7 +29,8 @@ def entry(main: Main) -> Main:
 
     @functools.wraps(main)
     def run(argv: Sequence[str] | None = None) -> int:
-        logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stderr)
+        logging.basicConfig(format="%(message)s", stream=sys.stderr)
+        logging.getLogger("monkeys").setLevel(logging.INFO)
         runtime.quieten()
         try:
             return main(argv)

@@ -79,14 +79,14 @@ def _train(config: Config, resume: str, overwrite: bool) -> int:
     from ..experiment import run_experiment
 
     try:
-        outcome = run_experiment(config, resume=resume, overwrite=overwrite)
+        outcome = run_experiment(config, resume=resume, overwrite=overwrite, announce=say)
     except Interrupted as interruption:
         log.warning("%s", interruption)
         return 128 + interruption.signum
     if outcome.metrics:
         low, high = outcome.metrics["top1_low"], outcome.metrics["top1_high"]
         say(
-            f"{outcome.folder}: {outcome.reason}; validation top-1 {outcome.metrics['top1']:.1%} "
+            f"{outcome.folder} is finished ({outcome.reason}): validation top-1 {outcome.metrics['top1']:.1%} "
             f"(95 % interval {low:.1%} to {high:.1%}; the best epoch was chosen on this split)"
         )
         say(f"report: {outcome.folder / 'report.html'}")
