@@ -284,7 +284,7 @@ def test_vd_weights_are_refused(tmp_path):
         "blocks.0.conv0.conv.weight": np.zeros(3),
     }
     save_file(held, tmp_path / "vd.safetensors")
-    with pytest.raises(UserError, match="ResNet_vd"):
+    with pytest.raises(UserError, match=r"vd\.safetensors holds PaddleClas ResNet_vd weights"):
         load_pretrained(build_model("resnet18", 5), tmp_path / "vd.safetensors")
 
 
@@ -695,9 +695,10 @@ class TestDownloadsThatFail:
         def answer(handler: BaseHTTPRequestHandler) -> None:
             handler.send_response(200)
             handler.end_headers()
-            while not release.is_set():
+            for _ in range(250):
                 handler.wfile.write(b"x")
-                release.wait(0.02)
+                if release.wait(0.02):
+                    break
 
         release = threading.Event()
         with server(answer) as address:

@@ -31,9 +31,12 @@ class Renamed:
     left_out: dict[str, str] = field(default_factory=dict)
 
 
-def rename(tensors: Mapping[str, Any], model_names: Collection[str]) -> Renamed:
-    """Recognise the project by its names and translate; the names of the model tell how many blocks a stage has."""
-    project = _project(tensors)
+def rename(tensors: Mapping[str, Any], model_names: Collection[str], source: str) -> Renamed:
+    """Recognise the project by its names and translate; the names of the model tell how many blocks a stage has.
+
+    UserError naming `source` for PaddleClas' ResNet_vd, whose names fit but whose shortcuts compute something else.
+    """
+    project = _project(tensors, source)
     blocks = _blocks(model_names)
     renamed = Renamed(project, {}, {})
     for name, tensor in tensors.items():
@@ -48,11 +51,11 @@ def rename(tensors: Mapping[str, Any], model_names: Collection[str]) -> Renamed:
     return renamed
 
 
-def _project(names: Collection[str]) -> str:
+def _project(names: Collection[str], source: str) -> str:
     if any(name.startswith("stem.1.") for name in names) and any(_BLOCK.fullmatch(name) for name in names):
         raise UserError(
-            "these are PaddleClas ResNet_vd weights: their shortcuts average before the convolution, which none of our "
-            "networks does; use the plain ResNet's"
+            f"{source} holds PaddleClas ResNet_vd weights: their shortcuts average before the convolution, which none "
+            "of our networks does; use the plain ResNet's"
         )
     if any(_BLOCK.fullmatch(name) or _OLD_BLOCK.fullmatch(name) for name in names):
         return "PaddleClas"

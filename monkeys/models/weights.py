@@ -57,7 +57,7 @@ def load_pretrained(
     else:
         path = Path(source).expanduser()
     target = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    renamed = rename(read_weights(path), target)
+    renamed = rename(read_weights(path), target, str(path))
     report, arrays = _match(renamed, target, tuple(getattr(model, "head_prefixes", ())), str(path))
     missing, unexpected = model.set_state_dict(arrays)
     if unexpected or set(missing) != set(report.missing):
