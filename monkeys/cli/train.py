@@ -6,7 +6,7 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from .. import runtime
@@ -14,7 +14,7 @@ from ..augment import RECIPES
 from ..config import Config, load_config
 from ..errors import Interrupted, UserError
 from ..launch import is_rank, launch
-from ..models import MODELS
+from ..models import MODELS, ModelEntry
 from ..optim import OPTIMIZERS, SCHEDULES
 from . import DONE, config_arguments, entry, say
 
@@ -97,10 +97,16 @@ def _train(config: Config, resume: str, overwrite: bool) -> int:
 def _list(what: str) -> int:
     if what == "models":
         for name, model in MODELS.items():
-            counts = f"{model.parameters / 1e6:9.2f} M parameters {model.gflops:8.2f} GFLOPs at {model.size} px"
-            say(f"{name:24}{counts}  {model.summary}")
+            say(f"{name:22}{_size(model)}  {model.summary}")
         return DONE
-    tables = {"optimizers": OPTIMIZERS, "schedules": SCHEDULES, "recipes": RECIPES}
+    tables: dict[str, Mapping[str, str]] = {"optimizers": OPTIMIZERS, "schedules": SCHEDULES, "recipes": RECIPES}
     for name, summary in tables[what].items():
-        say(f"{name:24}{summary}")
+        say(f"{name:22}{summary}")
     return DONE
+
+
+def _size(model: ModelEntry) -> str:
+    """Parameters, multiply-adds and input size, in columns."""
+    if model.parameters is None or model.gflops is None:
+        return f"{'as its list says':>40} at {model.size} px"
+    return f"{model.parameters:12,d} parameters {model.gflops:7.2f} GFLOPs at {model.size} px"

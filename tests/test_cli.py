@@ -1,0 +1,139 @@
+"""What bad input gets: exit code 2, one clear message, nothing half-written, nothing of the user's touched."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import paint
+
+from monkeys.cli import eval as eval_command
+from monkeys.cli import explore, predict, train
+
+ROOT = Path(__file__).parents[1]
+CPU = str(ROOT / "configs" / "monkeys_cpu.yaml")
+
+
+def listing(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@pytest.fixture
+def refused(capsys, shrunk, photos, tmp_path):
+    """Runs training that must be refused; returns what standard error said."""
+
+    def run(*overrides: str, config: str = CPU, root: Path | None = photos, flags: tuple[str, ...] = ()) -> str:
+        before = listing(root) if root and root.is_dir() else {}
+        data = [f"data.root={root}"] if root else []
+        code = train.main(["-c", config, "-o", *shrunk, *data, *overrides, *flags])
+        said = capsys.readouterr()
+        assert code == 2, said
+        assert said.err.splitlines()[-1] if said.err else True
+        assert "Traceback" not in said.err
+        assert not (tmp_path / "runs" / "monkeys_cpu").exists()
+        if before:
+            assert listing(root) == before
+        return said.err
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("model.name=resnet51", "nearest: resnet50"),
+        ("augment.recipe=heavy", "known: none"),
+        ("optim.name=adma", "nearest: adam"),
+        ("optim.schedule.name=cosin", "nearest: cosine"),
+        ("train.epochs=-1", "train.epochs"),
+        ("train.batch_size=0", "train.batch_size"),
+        ("train.batch_size=many", "train.batch_size"),
+        ("train.epoch=3", "nearest: train.epochs"),
+        ("train.batch_size=64", "larger than the training set"),
+        ("run.device=gpu", "CPU build"),
+        ("model.pretrained=missing.pdparams", "missing.pdparams"),
+    ],
+)
+def test_a_wrong_setting_is_named(refused, override, words):
+    assert words in refused(override)
+
+
+def test_a_missing_configuration_is_named(refused):
+    assert "no such configuration" in refused(config="missing.yaml")
+
+
+def test_a_missing_folder_is_named(refused, tmp_path):
+    assert "nowhere" in refused(root=tmp_path / "nowhere")
+
+
+def test_a_folder_without_images_is_refused(refused, tmp_path):
+    (tmp_path / "empty" / "a").mkdir(parents=True)
+    assert "image" in refused(root=tmp_path / "empty")
+
+
+def test_one_class_is_too_few(refused, tmp_path):
+    assert "class" in refused(root=paint(tmp_path / "one", {"n0": 12}))
+
+
+def test_an_unreadable_image_is_named_and_can_be_skipped(refused, photos, shrunk, tmp_path):
+    whole = (photos / "n1" / "3.jpg").read_bytes()
+    (photos / "n1" / "3.jpg").write_bytes(whole[: len(whole) // 2])
+    assert "n1/3.jpg" in refused()
+    assert (
+        train.main(["-c", CPU, "-o", *shrunk, f"data.root={photos}", "data.skip_unreadable=true", "train.epochs=1"])
+        == 0
+    )
+    assert "n1/3.jpg" not in (tmp_path / "runs" / "monkeys_cpu" / "manifest.csv").read_text()
+
+
+def test_a_class_without_a_readable_image_is_refused(refused, photos):
+    for path in (photos / "n1").iterdir():
+        path.write_bytes(b"not a picture")
+    assert "n1" in refused("data.skip_unreadable=true")
+
+
+@pytest.mark.parametrize("command", [eval_command, predict])
+def test_a_missing_run_is_named(capsys, tmp_path, command):
+    more = [str(tmp_path)] if command is predict else []
+    assert command.main([str(tmp_path / "nowhere"), *more]) == 2
+    assert "no such run folder" in capsys.readouterr().err
+    assert command.main([str(tmp_path), *more]) == 2
+    assert "no trained network" in capsys.readouterr().err
+
+
+def test_explore_names_a_missing_source(capsys, tmp_path):
+    assert explore.main([str(tmp_path / "nowhere"), "--out", str(tmp_path / "out")]) == 2
+    assert "nowhere" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("what", ["models", "optimizers", "schedules", "recipes"])
+def test_lists_need_no_configuration(capsys, what):
+    assert train.main(["--list", what]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) >= 4
+    assert all(len(line.split()) > 3 for line in lines)
+
+
+def test_help_and_mistakes_answer_without_importing_anything_heavy():
+    program = (
+        "import sys; from monkeys.cli.train import main\n"
+        f"code = main(['-c', {CPU!r}, '-o', 'train.epoch=1'])\n"
+        "heavy = {'paddle', 'imgaug', 'cv2', 'scipy', 'sklearn', 'matplotlib', 'visualdl'} & sys.modules.keys()\n"
+        "sys.exit(f'imported {heavy}' if heavy else code)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
+    assert "nearest: train.epochs" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("tool", sorted(path.stem for path in (ROOT / "tools").glob("*.py")))
+def test_every_tool_explains_itself(tool):
+    done = subprocess.run(
+        [sys.executable, f"tools/{tool}.py", "--help"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "usage:" in done.stdout

@@ -1,9 +1,0 @@
-"""`monkeys.cli.demo`; see --help."""
-
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from monkeys.cli.demo import main
-
-sys.exit(main())
