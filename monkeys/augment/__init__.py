@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import UserError
 
-__all__ = ["RECIPES", "Augmenter", "Engine", "build_recipe"]
+__all__ = ["RECIPES", "Augmenter", "Engine", "build_recipe", "operation_pairs"]
 
 # [H, W, 3] uint8 and the generator to draw from -> same shape and dtype, C-contiguous; may be the input itself
 Augmenter = Callable[[np.ndarray, np.random.Generator], np.ndarray]
@@ -41,3 +41,14 @@ def build_recipe(name: str, engine: Engine = "fast") -> Augmenter:
     else:
         from .recipes import imgaug_augmenter as build
     return build(PLANS[name])
+
+
+def operation_pairs(image: np.ndarray, rng: np.random.Generator) -> list[tuple[str, np.ndarray, np.ndarray]]:
+    """For each operation of the recipe `report`: its name, what imgaug and what the fast engine make of `image`.
+
+    image: [H, W, 3] uint8. Both engines get the same parameters, drawn once; what they draw per pixel differs.
+    """
+    from .pairs import pairs_of
+    from .plans import REPORT
+
+    return pairs_of(REPORT, image, rng)

@@ -7,6 +7,7 @@ import math
 import cv2
 import numpy as np
 
+from .boxes import random_box
 from .draws import LEVELS, noise_bits
 from .filters import gaussian_size
 from .operations import Between
@@ -19,7 +20,6 @@ _BORDERS = {
     "wrap": cv2.BORDER_WRAP,
 }
 _ORDERS = {0: cv2.INTER_NEAREST, 1: cv2.INTER_LINEAR}
-_TRIES = 10
 
 
 def flip(image: np.ndarray, rng: np.random.Generator, *, vertical: bool, p: float) -> np.ndarray:
@@ -37,17 +37,10 @@ def crop(image: np.ndarray, rng: np.random.Generator, *, sides: Between) -> np.n
 
 
 def resized_crop(image: np.ndarray, rng: np.random.Generator, *, area: Between, aspect: Between) -> np.ndarray:
-    """A random part, enlarged; the whole image where no such part fits into it after ten draws."""
+    """A random part, enlarged; the whole image where no such part was found."""
     height, width = image.shape[:2]
-    for _ in range(_TRIES):
-        share = area.draw(rng) * height * width
-        ratio = math.exp(Between(math.log(aspect.low), math.log(aspect.high)).draw(rng))
-        rows, columns = round(math.sqrt(share / ratio)), round(math.sqrt(share * ratio))
-        if 0 < rows <= height and 0 < columns <= width:
-            top, left = int(rng.integers(height - rows + 1)), int(rng.integers(width - columns + 1))
-            part = image[top : top + rows, left : left + columns]
-            return cv2.resize(part, (width, height), interpolation=cv2.INTER_LINEAR)
-    return image
+    box = random_box((height, width), rng, area=area, aspect=aspect)
+    return image if box is None else cv2.resize(image[box], (width, height), interpolation=cv2.INTER_LINEAR)
 
 
 def affine(

@@ -6,11 +6,11 @@ import math
 
 import numpy as np
 
-_ERASED_AREA = (0.02, 1 / 3)
-_ERASED_ASPECT = (0.3, 1 / 0.3)
-_TRIES = 10
+from .boxes import Box, random_box
+from .operations import Between
 
-Box = tuple[slice, slice]  # rows, columns
+_ERASED_AREA = Between(0.02, 1 / 3)
+_ERASED_ASPECT = Between(0.3, 1 / 0.3)
 
 
 def mix(
@@ -57,7 +57,7 @@ def mix_box(images: np.ndarray, others: np.ndarray, share: float, rng: np.random
 
 
 def cut_box(size: tuple[int, ...], share: float, rng: np.random.Generator) -> Box:
-    """A box with the aspect of the image [H, W], 1 - `share` of its area, its centre anywhere, cut off at the border."""
+    """A box of the image's aspect and 1 - `share` of its area; its centre is anywhere, and the border cuts it off."""
     spans = []
     for side in size:
         half = side * math.sqrt(1 - share) / 2
@@ -81,21 +81,8 @@ def erase(images: np.ndarray, rng: np.random.Generator, *, prob: float) -> np.nd
         return images
     images = images.copy()
     for index in hit:
-        box = erased_box(images.shape[2:], rng)
+        box = random_box(images.shape[2:], rng, area=_ERASED_AREA, aspect=_ERASED_ASPECT)
         if box is not None:
             part = images[index][:, box[0], box[1]]
             part[...] = rng.uniform(images[index].min(), images[index].max(), part.shape)
     return images
-
-
-def erased_box(size: tuple[int, ...], rng: np.random.Generator) -> Box | None:
-    """A rectangle inside [H, W]; None where ten draws gave none that fits."""
-    height, width = size
-    for _ in range(_TRIES):
-        area = rng.uniform(*_ERASED_AREA) * height * width
-        aspect = math.exp(rng.uniform(math.log(_ERASED_ASPECT[0]), math.log(_ERASED_ASPECT[1])))
-        rows, columns = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
-        if 0 < rows <= height and 0 < columns <= width:
-            top, left = int(rng.integers(height - rows + 1)), int(rng.integers(width - columns + 1))
-            return slice(top, top + rows), slice(left, left + columns)
-    return None

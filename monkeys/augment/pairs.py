@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from typing import Any
@@ -10,20 +11,16 @@ import numpy as np
 
 from . import operations as op
 from .fast import fast_augmenter
-from .plans import REPORT
 from .recipes import imgaug_augmenter
 
 
-def operation_pairs(image: np.ndarray, rng: np.random.Generator) -> list[tuple[str, np.ndarray, np.ndarray]]:
-    """For each operation of the recipe `report`: its name, what imgaug and what the fast engine make of the image.
-
-    image: [H, W, 3] uint8. Both engines get the same parameters, drawn once; noise and the like differ.
-    """
+def pairs_of(node: op.Node, image: np.ndarray, rng: np.random.Generator) -> list[tuple[str, np.ndarray, np.ndarray]]:
+    """For each operation of a recipe, with parameters drawn once: its name, imgaug's image, the fast engine's image."""
     pairs = []
-    for operation in operations_of(REPORT):
+    for operation in operations_of(node):
         one = fixed(operation, rng)
-        images = [build(one)(image, rng) for build in (imgaug_augmenter, fast_augmenter)]
-        pairs.append((type(one).__name__, images[0], images[1]))
+        slow, fast = (build(one)(image, rng) for build in (imgaug_augmenter, fast_augmenter))
+        pairs.append((_name(one), slow, fast))
     return pairs
 
 
@@ -40,6 +37,13 @@ def fixed(operation: op.Operation, rng: np.random.Generator) -> op.Operation:
     """The operation with every range, choice and probability narrowed to one value; a flip is certain."""
     given = {field.name: getattr(operation, field.name) for field in fields(operation)}
     return replace(operation, **{name: _one(name, value, rng) for name, value in given.items()})
+
+
+def _name(operation: op.Operation) -> str:
+    """GaussianBlur -> gaussian blur; the two flips by what they exchange."""
+    if isinstance(operation, op.Flip):
+        return "flip top and bottom" if operation.vertical else "flip left and right"
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(operation).__name__).lower()
 
 
 def _one(name: str, value: Any, rng: np.random.Generator) -> Any:

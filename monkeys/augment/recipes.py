@@ -61,7 +61,8 @@ def pipeline(node: op.Node) -> iaa.Augmenter:
     if isinstance(node, op.Chain):
         return iaa.Sequential(list(map(pipeline, node.children)), random_order=node.shuffled, seed=_SEED)
     if isinstance(node, op.Sometimes):
-        return iaa.Sometimes(node.p, pipeline(node.child), seed=_SEED)
+        # In a list of one: of a list imgaug finds the children, but not the list itself, which a child may be too.
+        return iaa.Sometimes(node.p, iaa.Sequential([pipeline(node.child)], seed=_SEED), seed=_SEED)
     if isinstance(node, op.SomeOf):
         return iaa.SomeOf(tuple(node.count), list(map(pipeline, node.children)), random_order=True, seed=_SEED)
     return _BUILDERS[type(node)](node)

@@ -16,7 +16,7 @@ from .operations import Between, Whole
 MAX_SIDE = 128  # larger images are shrunk to it first, as imgaug does by default
 _COMPACTNESS = 10  # units of CIELAB that weigh as much as the distance between two centres
 _ROUNDS = 2
-_SAMPLES = 3  # along each side of a cell, about
+_SAMPLE = 2000  # pixels of the image, about
 
 
 def superpixels(image: np.ndarray, rng: np.random.Generator, *, replace: Between, segments: Whole) -> np.ndarray:
@@ -30,25 +30,24 @@ def superpixels(image: np.ndarray, rng: np.random.Generator, *, replace: Between
     if longest > MAX_SIDE:
         shrunk = max(1, width * MAX_SIDE // longest), max(1, height * MAX_SIDE // longest)
         image = cv2.resize(image, shrunk, interpolation=cv2.INTER_LINEAR)
-    image, labels = segment(image, wanted)
+    labels = segment(image, wanted)
     painted = _paint(image, labels, np.resize(chosen, labels.max() + 1))
     return cv2.resize(painted, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
-def segment(image: np.ndarray, wanted: int) -> tuple[np.ndarray, np.ndarray]:
-    """About `wanted` connected segments.
-
-    Returns the image [H', W', 3] uint8 with sides rounded to whole cells, and the labels [H', W'] int, 0 to n - 1.
-    """
-    (rows, columns), step = _lattice(image.shape[:2], wanted)
-    side = max(1, round(max(image.shape[0] / rows, image.shape[1] / columns)))
-    # Nearest: smoothing would take away the speckle that breaks segments up.
-    whole = cv2.resize(image, (columns * side, rows * side), interpolation=cv2.INTER_NEAREST)
-    cells = _features(whole, image.shape[:2], step, side)
+def segment(image: np.ndarray, wanted: int) -> np.ndarray:
+    """About `wanted` connected segments of an image [H, W, 3] uint8: labels [H, W] int32, 0 to n - 1."""
+    height, width = image.shape[:2]
+    (rows, columns), step = _lattice((height, width), wanted)
+    side = math.ceil(max(height / rows, width / columns))
+    # To whole cells by repeating pixels: smoothing would take away the speckle that breaks segments up.
+    whole = cv2.resize(image, (columns * side, rows * side), interpolation=cv2.INTER_NEAREST_EXACT)
+    cells = _features(whole, (height, width), step, side)
     near = _neighbours(rows, columns)
     labels = _assign(cells, _centres(cells, near, side), near)
     labels = labels.reshape(rows, columns, side, side).transpose(0, 2, 1, 3).reshape(whole.shape[:2])
-    return whole, _connected(labels, side * side // 2)
+    labels = _connected(labels, side * side // 2).astype(np.int32)
+    return cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
 
 
 def _lattice(size: tuple[int, int], wanted: int) -> tuple[tuple[int, int], int]:
@@ -98,11 +97,11 @@ def _neighbours(rows: int, columns: int) -> np.ndarray:
 
 def _centres(cells: np.ndarray, near: np.ndarray, side: int) -> np.ndarray:
     """[cells, 5] mean features of each segment, after a few rounds of k-means on a sample of the pixels."""
-    stride = max(1, side // _SAMPLES)
+    stride = max(1, min(round(side * math.sqrt(len(cells) / _SAMPLE)), side // 3))
     at = np.arange(stride // 2, side, stride)
     sample = cells[:, :, (at[:, None] * side + at).ravel()]
     by_feature = sample.transpose(1, 0, 2).reshape(5, -1)
-    centres = cells[:, :, (side // 2) * (side + 1)]
+    centres = sample.mean(axis=2)
     for _ in range(_ROUNDS):
         labels = _assign(sample, centres, near).ravel()
         counts = np.bincount(labels, minlength=len(cells))[:, None]
