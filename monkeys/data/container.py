@@ -1,8 +1,8 @@
 """What a file's bytes are, before a decoder sees them: format, rotation, frames; and the bytes without their metadata.
 
-Pillow reads metadata without regard to its cost: a directory of tags that all point at the same megabytes is copied
-once per tag. So JPEG and PNG files reach it with nothing but what the pixels need, and a TIFF's directory is weighed
-first. The limits on counts keep loops over headers well under a second.
+Pillow reads metadata without much regard to its cost: its older versions copy a directory of tags that all point at the
+same megabytes once per tag, and a list of millions of tiles takes gigabytes in any. So JPEG and PNG files reach it with
+nothing but what the pixels need, and a TIFF's directory is weighed first. The limits on counts keep loops short.
 """
 
 from __future__ import annotations

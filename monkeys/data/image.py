@@ -30,6 +30,7 @@ from PIL import (
     PngImagePlugin,
     PpmImagePlugin,
     TiffImagePlugin,
+    UnidentifiedImageError,
     WebPImagePlugin,
 )
 
@@ -41,6 +42,7 @@ MAX_PIXELS = 64_000_000
 MAX_BYTES = 200_000_000  # of a file: 64 megapixels of plain RGB
 MAX_SIZE = 8192  # of a preprocessed picture's side
 _MAX_PASSES = 12 * MAX_PIXELS  # pixels times scans of a progressive JPEG: a file of empty scans takes minutes
+_MAX_WEBP_PIXELS = 48_000_000  # its decoder keeps four copies
 _MAX_PYTHON_PIXELS = 1_000_000  # Pillow decodes run-length BMP in Python
 
 _SUFFIXES = {
@@ -111,6 +113,8 @@ def decode_with_info(source: Path | bytes, name: str = "") -> tuple[np.ndarray, 
         raise ImageError(name, str(refused)) from None
     except Image.DecompressionBombError:
         raise ImageError(name, f"more than {MAX_PIXELS // 10**6} megapixels") from None
+    except UnidentifiedImageError as error:
+        raise ImageError(name, "damaged: its header cannot be read") from error
     except MemoryError as error:
         raise ImageError(name, "not enough memory to decode it") from error
     except _FAILURES as error:
@@ -133,7 +137,7 @@ def read_file(path: Path) -> bytes:
 
 def _decode(container: Container, suffix: str) -> tuple[np.ndarray, ImageInfo]:
     if container.format == "WEBP":
-        _check_pixels(*webp_size(container.data))
+        _check_pixels(*webp_size(container.data), most=_MAX_WEBP_PIXELS)
     with Image.open(BytesIO(container.data), formats=[container.format]) as image:
         _check_pixels(*image.size, passes=container.passes)
         if any(tile[0] in Image.DECODERS for tile in image.tile) and math.prod(image.size) > _MAX_PYTHON_PIXELS:
@@ -151,11 +155,11 @@ def _decode(container: Container, suffix: str) -> tuple[np.ndarray, ImageInfo]:
     )
 
 
-def _check_pixels(width: int, height: int, passes: int = 1) -> None:
+def _check_pixels(width: int, height: int, passes: int = 1, most: int = MAX_PIXELS) -> None:
     if width < 1 or height < 1:
         raise Refused("it has no pixels")
-    if width * height > MAX_PIXELS:
-        raise Refused(f"{width}×{height} is more than {MAX_PIXELS // 10**6} megapixels")
+    if width * height > most:
+        raise Refused(f"{width}×{height} is more than {most // 10**6} megapixels")
     if width * height * passes > _MAX_PASSES:
         raise Refused(f"{passes} scans of {width}×{height} pixels take too long")
 

@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 from PIL import Image
 
-_STRIP_PIXELS = 2**19  # worked on at a time: what is needed beside the picture and the result stays small
+_PART_PIXELS = 2**19  # worked on at a time: what is needed beside the picture and the result stays small
 _DEEP = ("I", "F")  # first letters of the modes with more than 8 bits a pixel
 _CEILINGS = (1.0, 255.0, 65535.0)
 
@@ -23,8 +23,8 @@ def to_rgb(image: Image.Image, bits: int) -> np.ndarray:
     """
     out = np.empty((image.height, image.width, 3), np.uint8)
     convert = _converter(image, bits)
-    for top, strip in _strips(image):
-        out[top : top + strip.height] = convert(strip)
+    for top, left, part in _parts(image):
+        out[top : top + part.height, left : left + part.width] = convert(part)
     return out
 
 
@@ -36,10 +36,14 @@ def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
     return np.ascontiguousarray(np.rot90(pixels, quarters))
 
 
-def _strips(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
-    rows = max(1, _STRIP_PIXELS // image.width)
+def _parts(image: Image.Image) -> Iterator[tuple[int, int, Image.Image]]:
+    """Top, left and picture of parts, strips as a rule, that hold about `_PART_PIXELS`."""
+    columns = min(image.width, _PART_PIXELS)
+    rows = _PART_PIXELS // columns
     for top in range(0, image.height, rows):
-        yield top, image.crop((0, top, image.width, min(top + rows, image.height)))
+        for left in range(0, image.width, columns):
+            right, bottom = min(left + columns, image.width), min(top + rows, image.height)
+            yield top, left, image.crop((left, top, right, bottom))
 
 
 def _converter(image: Image.Image, bits: int) -> Convert:
@@ -50,11 +54,11 @@ def _converter(image: Image.Image, bits: int) -> Convert:
         return partial(_grey, low=low, high=high, clear=clear)
     if image.has_transparency_data:
         return partial(_on_white, clear=clear)
-    return lambda strip: np.asarray(strip.convert("RGB"))
+    return lambda part: np.asarray(part.convert("RGB"))
 
 
-def _grey(strip: Image.Image, low: float, high: float, clear: object) -> np.ndarray:
-    values = np.asarray(strip).astype(np.float64)
+def _grey(part: Image.Image, low: float, high: float, clear: object) -> np.ndarray:
+    values = np.asarray(part).astype(np.float64)
     scaled = (np.nan_to_num(values, nan=low, posinf=high, neginf=low) - low) * (255 / (high - low))
     if isinstance(clear, int):
         scaled[values == clear] = 255
@@ -64,8 +68,8 @@ def _grey(strip: Image.Image, low: float, high: float, clear: object) -> np.ndar
 def _range(image: Image.Image) -> tuple[float, float]:
     """Which values are black and white."""
     low, high = np.inf, -np.inf
-    for _, strip in _strips(image):
-        values = np.asarray(strip)
+    for _, _, part in _parts(image):
+        values = np.asarray(part)
         values = values[np.isfinite(values)]
         if values.size:
             low, high = min(low, float(values.min())), max(high, float(values.max()))
@@ -74,13 +78,13 @@ def _range(image: Image.Image) -> tuple[float, float]:
     return low, high if high > low else low + 1
 
 
-def _on_white(strip: Image.Image, clear: object) -> np.ndarray:
+def _on_white(part: Image.Image, clear: object) -> np.ndarray:
     if clear is not None:
-        strip.info["transparency"] = clear
-    if strip.mode == "La":
-        strip = strip.convert("LA")
-    coloured = strip.convert("RGBA")
-    paper = Image.new("RGB", strip.size, "white")
+        part.info["transparency"] = clear
+    if part.mode == "La":
+        part = part.convert("LA")
+    coloured = part.convert("RGBA")
+    paper = Image.new("RGB", part.size, "white")
     paper.paste(coloured, mask=coloured.getchannel("A"))
     return np.asarray(paper)
 
