@@ -41,6 +41,7 @@ def planted(tmp_path: Path) -> Path:
     save(watermarked(picture(2, 48, 64)), root / "validation/a/stamped.png")
     save(picture(90, 48, 64), root / "validation/b/free.jpg")
     (root / "validation/b/leak.jpg").write_bytes((root / "training/b/001.jpg").read_bytes())
+    save(picture(6, 48, 64), root / "training/b/0 re-encoded.jpg", quality=60)
     save(np.ascontiguousarray(picture(3, 48, 64)[:, ::-1]), root / "training/b/other label.jpg")
     (root / "training/b/cut.jpg").write_bytes(original.read_bytes()[:-900])
     (root / "training/b/notes.txt").write_text("not an image")
@@ -49,19 +50,19 @@ def planted(tmp_path: Path) -> Path:
 
 def test_everything_planted_is_found(planted: Path, tmp_path: Path) -> None:
     found = report(planted, tmp_path)
-    assert (found.n_files, found.n_readable) == (19, 17)
+    assert (found.n_files, found.n_readable) == (20, 18)
     assert [item["path"] for item in found.unreadable] == ["training/b/cut.jpg", "training/b/notes.txt"]
     assert all(item["reason"] for item in found.unreadable)
     assert found.exact_duplicates == 3
     assert sorted(map(len, found.copies)) == [2, 3]
     assert found.n_groups == 11
-    assert found.largest_group == 3
+    assert found.largest_group == 4
     assert found.leaks == [
         {"train": "training/a/002.jpg", "val": "validation/a/stamped.png"},
         {"train": "training/b/001 copy.jpg", "val": "validation/b/leak.jpg"},
     ]
     assert found.leaks_test == []
-    assert found.classes == {"a": {"train": 7, "val": 1}, "b": {"train": 7, "val": 2}}
+    assert found.classes == {"a": {"train": 7, "val": 1}, "b": {"train": 8, "val": 2}}
     assert found.label_conflicts == [
         [{"path": "training/a/003.jpg", "label": "a"}, {"path": "training/b/other label.jpg", "label": "b"}]
     ]
@@ -164,7 +165,7 @@ def test_a_second_audit_reads_only_what_has_changed(
     planted: Path, tmp_path: Path, looked_at: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = audit(planted, cache_dir=tmp_path / "cache", workers=1)
-    assert len(looked_at) == 19
+    assert len(looked_at) == 20
     looked_at.clear()
     monkeypatch.setattr(audit_module, "compare", None)  # would fail if called
     assert audit(planted, cache_dir=tmp_path / "cache", workers=1) == first
@@ -212,7 +213,7 @@ def test_a_cache_that_cannot_be_written_is_no_obstacle(
     planted: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "cache").write_text("a file where the folder should be")
-    assert report(planted, tmp_path).n_files == 19
+    assert report(planted, tmp_path).n_files == 20
     assert "not remembered" in caplog.text
 
 

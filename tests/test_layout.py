@@ -60,6 +60,11 @@ def test_kaggle_doubles_its_folders(tmp_path: Path) -> None:
     )
 
 
+def test_a_single_class_is_no_doubled_folder(tmp_path: Path) -> None:
+    root = touch(tmp_path / "set", "training/only/deep/a.jpg", "validation/only/b.jpg")
+    assert [label for _, label, _ in found(root, tmp_path)] == ["only", "only"]
+
+
 def test_a_top_folder_of_its_own_is_entered(tmp_path: Path) -> None:
     root = touch(tmp_path / "set", "10-monkeys/v1/training/n0/a.jpg", "10-monkeys/v1/training/n1/a.jpg", "note.txt")
     (tmp_path / "set/10-monkeys/v1/monkey_labels.txt").write_bytes(LABELS)
@@ -84,7 +89,8 @@ def test_an_archive_is_unpacked_into_the_cache(tmp_path: Path) -> None:
         ("set/training/b/2.jpg", "train"),
     ]
     assert source.root.is_relative_to(tmp_path / "cache")
-    assert read(tmp_path / "set.zip", tmp_path).root == source.root
+    (tmp_path / "set.zip").rename(tmp_path / "elsewhere")
+    assert read(tmp_path / "elsewhere", tmp_path).root == source.root
 
 
 def test_classes_are_in_natural_order(tmp_path: Path) -> None:
@@ -245,7 +251,7 @@ def test_the_monkeys_table() -> None:
         (b"0\ttench\n", {"0": "tench"}),
         (b"n0, howler\nn1, patas\n", {"n0": "howler", "n1": "patas"}),
         (b"class,name\na,A\n", {"a": "A"}),
-        (b"Label,Latin Name\nn0,alouatta\n", {"n0": "alouatta"}),
+        (b"Label,Count,Latin Name\nn0,131,alouatta\n", {"n0": "alouatta"}),
         (b"lonely\nn1,patas\n", {"n1": "patas"}),
         (b"\xff\xfe\x00", {}),
     ],

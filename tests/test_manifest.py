@@ -124,6 +124,16 @@ def test_copies_stay_on_one_side_unless_told_otherwise(
     assert [row.group for row in loose.rows] == [row.group for row in build(twenty, tmp_path).rows]
 
 
+def test_a_group_is_called_after_its_smallest_digest(twenty: Path, tmp_path: Path) -> None:
+    for index in range(10):
+        save(picture(index, 48, 64), twenty / f"n2/again{index}.jpg", quality=60)
+    digests: dict[str, list[str]] = {}
+    for row in build(twenty, tmp_path).rows:
+        digests.setdefault(row.group, []).append(row.digest)
+    assert sorted(map(len, digests.values())) == [1] * 10 + [2] * 10
+    assert all(group == min(members)[:16] for group, members in digests.items())
+
+
 def test_given_splits_are_kept_and_their_leaks_known(tmp_path: Path) -> None:
     root = folder(tmp_path / "set", {"training/a": 6, "training/b": 6, "validation/a": 2, "validation/b": 2})
     shutil.copy(root / "training/a/000.jpg", root / "validation/a/leak.jpg")

@@ -6,6 +6,7 @@ the class folders all files are ignored; inside them only names that start with 
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import re
@@ -13,6 +14,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
+
+import numpy as np
 
 from ..errors import UserError
 from .archives import is_archive, unpack
@@ -64,7 +67,8 @@ def locate(root: Path, cache_dir: Path) -> Path:
     if not root.exists():
         raise UserError(f"no such data folder, archive or list file: {root}")
     if is_archive(root):
-        return unpack(root, cache_dir / "archives")
+        digest = hashlib.sha256(np.memmap(root, mode="r")).hexdigest()
+        return unpack(root, cache_dir / "archives" / digest[:16])
     return root.parent
 
 
@@ -104,6 +108,8 @@ def _without(entries: list[Entry], folders: dict[str, str], exclude: Sequence[st
 
 
 def _excluded(path: str, exclude: Sequence[str]) -> bool:
+    if not exclude:
+        return False
     candidates = [path, *(str(parent) for parent in PurePosixPath(path).parents)]
     return any(fnmatchcase(candidate, pattern.rstrip("/")) for pattern in exclude for candidate in candidates)
 
