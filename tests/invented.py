@@ -26,8 +26,8 @@ def watermarked(image: np.ndarray, alpha: float = 1.0) -> np.ndarray:
     """With a text across the middle."""
     height, width = image.shape[:2]
     stamped = image.copy()
-    place, thickness = (width // 20, height // 2), max(1, width // 60)
-    cv2.putText(stamped, "photostock", place, cv2.FONT_HERSHEY_SIMPLEX, width / 220, (255, 255, 255), thickness)
+    place, thickness = (width // 20, height // 2), max(1, width // 40)
+    cv2.putText(stamped, "photostock", place, cv2.FONT_HERSHEY_SIMPLEX, width / 200, (255, 255, 255), thickness)
     return cv2.addWeighted(stamped, alpha, image, 1 - alpha, 0)
 
 

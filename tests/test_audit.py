@@ -12,11 +12,10 @@ from invented import folder, picture, save, watermarked
 from PIL import Image
 
 from monkeys.data import audit as audit_module
-from monkeys.data import look
+from monkeys.data import look, pool
 from monkeys.data.audit import AuditReport, audit
 from monkeys.data.look import ODD, look_at
 from monkeys.data.records import Store
-from monkeys.errors import UserError
 
 
 def report(root: Path, tmp_path: Path, **options: object) -> AuditReport:
@@ -223,28 +222,13 @@ def test_nothing_is_written_into_the_users_folder(planted: Path, tmp_path: Path)
     assert sorted((path, path.stat().st_mtime_ns) for path in planted.rglob("*")) == before
 
 
-@pytest.mark.parametrize("methods", [["fork", "spawn"], ["spawn"]], ids=["fork", "spawn"])
-def test_workers_find_the_same(
-    planted: Path, tmp_path: Path, methods: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_workers_find_the_same(planted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     alone = audit(planted, cache_dir=tmp_path / "cache", workers=1)
     monkeypatch.setattr(look, "_CHUNK", 4)
-    monkeypatch.setattr(look.multiprocessing, "get_all_start_methods", lambda: methods)
-    together = audit(planted, cache_dir=tmp_path / "other", workers=2)
-    assert together == alone
-
-
-def _die(job: look.Job) -> None:
-    os._exit(9)
-
-
-def test_a_killed_worker_is_an_error_and_not_a_wait(
-    planted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(look, "_CHUNK", 4)
-    monkeypatch.setattr(look, "look_at", _die)
-    with pytest.raises(UserError, match="was killed"):
-        audit(planted, cache_dir=tmp_path / "cache", workers=2)
+    asked: list[int] = []
+    monkeypatch.setattr(look, "in_processes", lambda *a: asked.append(a[2]) or pool.in_processes(*a))
+    assert audit(planted, cache_dir=tmp_path / "other", workers=2) == alone
+    assert asked == [2]
 
 
 def test_excluded_files_are_not_read(planted: Path, tmp_path: Path, looked_at: list[str]) -> None:

@@ -49,6 +49,15 @@ def test_a_changed_copy_is_found(change) -> None:
         assert groups == [0, 0, 2], seed
 
 
+def test_a_stamp_lowers_the_correlation_but_not_that_of_the_rest() -> None:
+    for seed in range(8):
+        image = picture(seed)
+        both = np.stack([signature(image), signature(_jpeg(watermarked(image), 60))])
+        [pair] = twins.examine(both, np.array([0]), np.array([1]), mirrored=False)
+        assert pair.correlation < 0.97 < 0.998 < pair.uncovered
+        assert compare(both).groups.tolist() == [0, 0]
+
+
 def test_different_pictures_are_not_joined() -> None:
     for smooth in (0.8, 1.2, 1.8):
         signatures = np.stack([signature(picture(seed, 60, 80, smooth)) for seed in range(60)])

@@ -7,20 +7,16 @@ again only if its bytes have changed.
 from __future__ import annotations
 
 import hashlib
-import multiprocessing
-import signal
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
-import cv2
 import numpy as np
 
-from ..errors import UserError
 from ..progress import progress
 from .image import MAX_BYTES, ImageError, ImageInfo, decode_with_info, read_file
+from .pool import in_processes
 from .records import Record, Stamp, Store
 from .twins import SIDE, cells, grey, is_plain
 
@@ -38,7 +34,7 @@ ODD = {
     "huge": "more than 25 megapixels",
     "plain": "almost no detail: cannot be told from other plain pictures",
 }
-_CHUNK = 16  # files per message to a worker
+_CHUNK = 32  # files that are worth a message to another process
 _GREY_SPREAD = 8  # levels between channels that compression of a grey picture may leave
 
 Job = tuple[str, str, str]
@@ -75,28 +71,14 @@ def examine(root: Path, paths: Sequence[str], store: Store, workers: int) -> boo
 
 
 def _look_at_all(jobs: Sequence[Job], workers: int) -> Iterator[Found | None]:
-    workers = min(workers, -(-len(jobs) // _CHUNK))
-    if workers <= 1:
-        yield from map(look_at, progress(jobs, desc="reading pictures", unit="file"))
-        return
-    # a fork needs no importable main module and starts at once; the workers touch neither Paddle nor threads
-    method = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context(method), initializer=_start_worker)
-    try:
-        found = pool.map(look_at, jobs, chunksize=_CHUNK)
-        yield from progress(found, total=len(jobs), desc="reading pictures", unit="file")
-    except BrokenProcessPool:
-        raise UserError(
-            f"{jobs[0][0]}: a process that reads pictures was killed, perhaps because memory ran out; "
-            "close other programs or read with one worker"
-        ) from None
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+    step = max(_CHUNK, -(-len(jobs) // (64 * workers)))
+    chunks = [(jobs[first : first + step],) for first in range(0, len(jobs), step)]
+    found = chain.from_iterable(in_processes(_look_at_each, chunks, min(workers, len(chunks))))
+    return iter(progress(found, total=len(jobs), desc="reading pictures", unit="file"))
 
 
-def _start_worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is told, and ends its workers
-    cv2.setNumThreads(0)
+def _look_at_each(jobs: Sequence[Job]) -> list[Found | None]:
+    return [look_at(job) for job in jobs]
 
 
 def look_at(job: Job) -> Found | None:
