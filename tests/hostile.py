@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import resource
+import signal
 import struct
+import sys
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -260,3 +263,79 @@ def _bombs() -> list[Case]:
             "claims",
         ),
     ]
+
+
+# as a program: decode the corpus, or many damaged files, with little memory and little time
+
+
+def seeds(folder: str) -> list[bytes]:
+    """Whole files to be damaged: generated ones, and some of a folder's."""
+    image = photo(160, 120)
+    kinds: list[tuple[str, dict[str, Any]]] = [("JPEG", {"progressive": True}), ("TIFF", {"compression": "tiff_lzw"})]
+    kinds += [(kind, {}) for kind in ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP")]
+    files = [encoded(image, kind, **options) for kind, options in kinds]
+    files.append(encoded(image.convert("CMYK"), "JPEG"))
+    files.append(encoded(image.quantize(16), "PNG", transparency=3))
+    files.append(png_of(np.asarray(image).astype(np.uint16) * 257))
+    found = sorted(path for path in Path(folder).rglob("*") if path.is_file())[::40] if folder else []
+    return files + [path.read_bytes() for path in found]
+
+
+def damaged(whole: bytes, rng: np.random.Generator) -> bytes:
+    """One to eight changes, half of them near the start, where the headers are."""
+    data = bytearray(whole)
+    for _ in range(rng.integers(1, 9)):
+        first = int(rng.integers(len(data) if rng.random() < 0.5 else min(700, len(data))))
+        removed, put = _change(data[first:], int(rng.integers(1, 40)), rng)
+        data[first : first + removed] = put
+        if len(data) < 2:
+            break
+    return bytes(data)
+
+
+def _change(data: bytearray, length: int, rng: np.random.Generator) -> tuple[int, bytes]:
+    """How many bytes go, and what takes their place."""
+    extreme = (2 ** int(rng.integers(33)) - 1).to_bytes(5, "big")[1:]
+    changes = (
+        (1, rng.bytes(1)),
+        (length, rng.bytes(length)),
+        (length, b""),
+        (0, rng.bytes(length)),
+        (4, extreme),
+        (0, bytes(data[: 50 * length])),
+    )
+    return changes[rng.integers(len(changes))]
+
+
+def decodes(data: bytes) -> bool:
+    """Whether the decoder takes it; more than five seconds end the process."""
+    from monkeys.data.image import ImageError, Preprocess, decode_with_info
+
+    signal.alarm(5)
+    try:
+        Preprocess(32).resize(decode_with_info(data)[0])
+        return True
+    except ImageError:
+        return False
+    finally:
+        signal.alarm(0)
+
+
+def main(what: str, count: int, megabytes: int, folder: str) -> None:
+    """Decode the corpus or `count` damaged files with `megabytes` beside what is taken already."""
+    corpus = cases() if what == "corpus" else []
+    decodes(encoded(photo(), "JPEG"))  # all is imported now
+    taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (taken + megabytes * 2**20,) * 2)
+    if what == "corpus":
+        wrong = [case.name for case in corpus if decodes(case.data) == bool(case.refused)]
+        assert not wrong, wrong
+        return
+    files = seeds(folder)
+    decoded = sum(decodes(damaged(files[n % len(files)], np.random.default_rng(n))) for n in range(count))
+    sys.stdout.write(f"{decoded} of {count} decoded\n")
+    assert 0.02 * count < decoded < 0.9 * count, "the changes are too strong or too weak to tell anything"
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])

@@ -145,10 +145,10 @@ def _chunks(data: bytes, position: int, stop: int, order: str) -> Iterator[tuple
         first, second = data[position : position + 4], data[position + 4 : position + 8]
         kind, length = (second, int.from_bytes(first, "big")) if png else (first, int.from_bytes(second, "little"))
         start, end = position + 8, position + 8 + length
-        if end > len(data) or len(kind) < 4:
+        position = end + 4 if png else end + length % 2
+        if max(end, position if png else 0) > len(data) or len(kind) < 4:
             raise Refused("truncated: the file ends within the picture")
         yield kind, start, end
-        position = end + 4 if png else end + length % 2
     raise Refused(f"more than {MAX_CHUNKS} chunks")
 
 
