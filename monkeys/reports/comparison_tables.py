@@ -50,8 +50,8 @@ def markdown(
     parts = ["# Comparison of runs", _results_table(results)]
     if any(row.selected_on_this_split for row in results):
         parts.append(
-            "Intervals are Wilson's. The best epoch of each run was chosen on these very images, so that the accuracies "
-            "are a little too good."
+            "Intervals are Wilson's. The best epoch of each run was chosen on these very images, so accuracies are "
+            "a little too good."
         )
     parts += ["## Are they different?", _pairs_table(pairs)]
     parts.append(

@@ -1,0 +1,102 @@
+"""A few sentences about a set of photographs, computed from its numbers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..data.audit import AuditReport
+from ..data.records import Record
+
+BALANCED = 1.5  # largest class against smallest, up to which nothing needs to be done
+
+
+def conclude(report: AuditReport, records: Sequence[Record]) -> list[str]:
+    """What somebody who has never seen the set should know of it."""
+    return [
+        _balance(report),
+        *_sizes(report, records),
+        _copies(report),
+        *_leaks(report),
+        *_trouble(report),
+    ]
+
+
+def _balance(report: AuditReport) -> str:
+    counts = {label: sum(row.values()) for label, row in report.classes.items()}
+    large, small = max(counts, key=lambda label: counts[label]), min(counts, key=lambda label: counts[label])
+    if not counts[small]:
+        return f"{report.class_names[small]} has no readable image."
+    ratio = counts[large] / counts[small]
+    verdict = "the classes are balanced" if ratio <= BALANCED else "consider train.class_weights=inverse"
+    return (
+        f"The largest class ({report.class_names[large]}, {counts[large]}) has {ratio:.2f} times the images of the "
+        f"smallest ({report.class_names[small]}, {counts[small]}): {verdict}."
+    )
+
+
+def _sizes(report: AuditReport, records: Sequence[Record]) -> list[str]:
+    if report.one_size:
+        width, height = report.one_size
+        return [
+            f"Every image has {width} × {height} pixels: they were resized before, and what their shapes were is lost."
+        ]
+    common, count = Counter((r.width, r.height) for r in records).most_common(1)[0]
+    sentences = []
+    if count > 0.9 * len(records):
+        sentences.append(
+            f"{count} of {len(records)} images have {common[0]} × {common[1]} pixels: most were resized before, and "
+            "what their shapes were is lost."
+        )
+    aspects = np.array([r.width / r.height for r in records])
+    small = np.mean([r.width < 1000 and r.height < 1000 for r in records])
+    between = np.mean((aspects >= 1) & (aspects <= 2))
+    low, high = np.percentile(aspects, [2.5, 97.5])
+    sentences.append(
+        f"{small:.0%} of the images are below 1000 × 1000 pixels; {between:.0%} are between 1:1 and 2:1, and 95 % have "
+        f"a width between {low:.2f} and {high:.2f} times the height."
+    )
+    return sentences
+
+
+def _copies(report: AuditReport) -> str:
+    extra = report.n_readable - report.n_groups
+    if not extra:
+        return "No picture is there twice."
+    near = extra - report.exact_duplicates
+    return (
+        f"{report.n_readable} files show {report.n_groups} distinct pictures: {report.exact_duplicates} are "
+        f"byte-identical copies, {near} more show a picture that another file has as well. A random split of the files "
+        "would put some on both sides; splits drawn here do not."
+    )
+
+
+def _leaks(report: AuditReport) -> list[str]:
+    sentences = []
+    for split, name, leaks in (("val", "validation", report.leaks), ("test", "test", report.leaks_test)):
+        total = sum(row.get(split, 0) for row in report.classes.values())
+        if leaks:
+            sentences.append(
+                f"{len(leaks)} of {total} {name} images ({len(leaks) / total:.0%}) show a picture that training has "
+                "too: look at the leak-free accuracy."
+            )
+    return sentences
+
+
+def _trouble(report: AuditReport) -> list[str]:
+    sentences = []
+    if report.unreadable:
+        sentences.append(
+            f"{len(report.unreadable)} files cannot be read; training refuses them unless told to skip them."
+        )
+    if report.odd:
+        kinds = Counter(item["kind"] for item in report.odd)
+        listed = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+        sentences.append(f"Odd, but usable: {listed}.")
+    if report.label_conflicts:
+        sentences.append(
+            f"{len(report.label_conflicts)} pictures carry more than one label: somebody should look at them."
+        )
+    return sentences or ["Every file can be read, and none is odd."]

@@ -1,0 +1,183 @@
+"""Pictures of runs and of predictions. With its siblings `plots_*`, the only door to matplotlib.
+
+Figures are objects of their own: no pyplot, no global state. Colours are Okabe and Ito's, which colour-blind people
+can tell apart.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from .. import atomic
+
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
+SLANTED = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"}
+RIGHT, WRONG = "#009E73", "#D55E00"
+DPI = 110
+LONGEST = 40.0  # inches per side: matplotlib draws 65536 pixels at most, and nobody scrolls that far
+ALL_LABELS, ALL_NUMBERS = 40, 25  # classes up to which a confusion matrix names every row, and every count
+
+
+def figure(width: float, height: float, title: str) -> Figure:
+    """An empty figure, in inches, with a limit."""
+    made = Figure(figsize=(min(width, LONGEST), min(height, LONGEST)), dpi=DPI, layout="constrained")
+    FigureCanvasAgg(made)
+    made.suptitle(title, fontsize=12, fontweight="bold")
+    return made
+
+
+def save(made: Figure, path: Path) -> Path:
+    """Write a PNG."""
+    picture = io.BytesIO()
+    made.savefig(picture, format="png")
+    atomic.write_bytes(path, picture.getvalue())
+    return path
+
+
+def tidy(axes: Axes, xlabel: str = "", ylabel: str = "") -> None:
+    """Labels, a light grid, no box."""
+    axes.set_xlabel(xlabel)
+    axes.set_ylabel(ylabel)
+    axes.grid(True, alpha=0.25, linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def name_ticks(axis: Axis, names: Sequence[str], most: int, **style: Any) -> None:
+    """Names of 0, 1, 2 … on an axis; every second, third … where there are more than can be read."""
+    every = max(1, -(-len(names) // most))
+    axis.set_ticks(range(0, len(names), every), [spaced(name) for name in names[::every]], **style)
+
+
+def spaced(name: str) -> str:
+    """A class name as people write it."""
+    return name.replace("_", " ")
+
+
+def curves(history: Mapping[str, Sequence[float]], path: Path) -> Path:
+    """Loss, accuracy and learning rate by epoch, from the columns of history.csv."""
+    made = figure(11, 3.6, "Training")
+    left, middle, right = made.subplots(1, 3)
+    epochs = history["epoch"]
+    for part, colour, style in (("train", COLOURS[0], "-"), ("val", COLOURS[1], "--")):
+        name = "training" if part == "train" else "validation"
+        left.plot(epochs, history[f"{part}_loss"], style, color=colour, label=name)
+        middle.plot(epochs, history[f"{part}_top1"], style, color=colour, label=name)
+    best = int(np.argmax(history["val_top1"]))
+    height = history["val_top1"][best]
+    middle.plot(epochs[best], height, "o", color=COLOURS[5], label=f"best: {height:.1%}")
+    middle.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    middle.set_ylim(0, 1)
+    right.plot(epochs, history["lr"], color=COLOURS[2])
+    for axes, label in ((left, "loss"), (middle, "top-1 accuracy"), (right, "learning rate")):
+        tidy(axes, "epoch", label)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    left.legend(frameon=False)
+    middle.legend(frameon=False, loc="lower right")
+    return save(made, path)
+
+
+def compare_curves(runs: Mapping[str, Mapping[str, Sequence[float]]], path: Path) -> Path:
+    """Validation loss and accuracy of several runs."""
+    made = figure(11, 4, "Validation, run by run")
+    left, right = made.subplots(1, 2)
+    for index, (name, history) in enumerate(runs.items()):
+        colour, style = COLOURS[index % len(COLOURS)], ("-", "--", ":")[index // len(COLOURS) % 3]
+        left.plot(history["epoch"], history["val_loss"], style, color=colour, label=name)
+        right.plot(history["epoch"], history["val_top1"], style, color=colour, label=name)
+    tidy(left, "epoch", "loss")
+    tidy(right, "epoch", "top-1 accuracy")
+    right.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    right.legend(frameon=False, fontsize=8)
+    return save(made, path)
+
+
+def confusion_matrix(matrix: np.ndarray, names: Sequence[str], path: Path) -> Path:
+    """Counts [true, predicted], coloured by share of the true class."""
+    count = len(names)
+    side = min(16.0, 3.5 + 0.55 * count)
+    made = figure(side, side * 0.92, f"Confusion: {int(matrix.trace())} of {int(matrix.sum())} right")
+    axes = made.subplots()
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    image = axes.imshow(shares, cmap="cividis", vmin=0, vmax=1)
+    name_ticks(axes.xaxis, names, ALL_LABELS, **SLANTED)
+    name_ticks(axes.yaxis, names, ALL_LABELS)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true")
+    if count <= ALL_NUMBERS:
+        for (row, column), value in np.ndenumerate(matrix):
+            if value:
+                ink = "black" if shares[row, column] > 0.55 else "white"
+                axes.text(column, row, str(value), ha="center", va="center", color=ink, fontsize=8)
+    bar = made.colorbar(image, ax=axes, shrink=0.8, format=PercentFormatter(1.0, decimals=0))
+    bar.set_label("share of the true class")
+    return save(made, path)
+
+
+def per_class_bars(rows: Sequence[Mapping[str, Any]], path: Path) -> Path:
+    """Recall of each class with its 95 % interval, worst at the top."""
+    ordered = sorted((row for row in rows if row["support"]), key=lambda row: -row["recall"])
+    made = figure(9, 1.4 + 0.3 * len(ordered), "Recall by class: share of its images that was recognised")
+    axes = made.subplots()
+    values = np.array([row["recall"] for row in ordered])
+    low = np.array([row["recall_low"] for row in ordered])
+    high = np.array([row["recall_high"] for row in ordered])
+    axes.barh(range(len(ordered)), values, color=COLOURS[4])
+    axes.errorbar(
+        values, range(len(ordered)), xerr=[values - low, high - values], fmt="none", ecolor="black", capsize=2
+    )
+    name_ticks(axes.yaxis, [f"{row['name']} ({row['support']})" for row in ordered], 110)
+    axes.set_xlim(0, 1)
+    axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    tidy(axes, "recall, with its 95 % interval (number of images in brackets)")
+    return save(made, path)
+
+
+def reliability(bins: Sequence[Mapping[str, float]], ece: float, path: Path) -> Path:
+    """Accuracy against confidence: on the diagonal, confidence means what it says."""
+    made = figure(5.6, 5.2, f"Calibration: expected error {ece:.1%}")
+    axes = made.subplots()
+    axes.plot([0, 1], [0, 1], "--", color="grey", linewidth=1, label="perfect")
+    sizes = np.sqrt([b["count"] for b in bins])
+    axes.scatter(
+        [b["confidence"] for b in bins],
+        [b["accuracy"] for b in bins],
+        s=25 + 12 * sizes,
+        color=COLOURS[0],
+        alpha=0.8,
+        label="images of like confidence (area: how many)",
+    )
+    for row in bins:
+        axes.annotate(
+            str(row["count"]),
+            (row["confidence"], row["accuracy"]),
+            xytext=(7, -9),
+            textcoords="offset points",
+            fontsize=8,
+        )
+    axes.set_xlim(0, 1.02)
+    axes.set_ylim(-0.02, 1.02)
+    tidy(axes, "mean confidence", "share that is right")
+    axes.legend(frameon=False, loc="upper left")
+    return save(made, path)
+
+
+def lr_finder(rates: Sequence[float], losses: Sequence[float], suggestion: float, path: Path) -> Path:
+    """Smoothed loss against the rate, with the rate to start from."""
+    made = figure(7, 4.2, f"Learning-rate range test: start from about {suggestion:.1e}")
+    axes = made.subplots()
+    axes.semilogx(rates, losses, color=COLOURS[0])
+    axes.axvline(suggestion, color=COLOURS[5], linestyle="--", label=f"{suggestion:.2e}: steepest fall")
+    tidy(axes, "learning rate", "smoothed training loss")
+    axes.legend(frameon=False)
+    return save(made, path)

@@ -1,0 +1,102 @@
+"""report.html of a run: everything that its folder holds, on one page that opens without a network."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+from ..config import read_yaml
+from ..evaluation.metrics import read_predictions
+from . import plots
+from .page import inline, write_page
+
+_EVALUATION_PICTURES = ("confusion_matrix", "per_class", "reliability", "errors", "samples", "cam")
+_TABLES = ("predictions.csv", "per_class.csv", "confusion_matrix.csv", "metrics.json")
+
+
+def write_run_report(run: Path) -> Path:
+    """Draw plots/ and write report.html from the files of a run folder; what is not there is left out."""
+    (run / "plots").mkdir(exist_ok=True)
+    history = read_history(run / "history.csv")
+    if history["epoch"]:
+        plots.curves(history, run / "plots" / "curves.png")
+    context = {
+        "title": f"Run {run.resolve().name}",
+        "run": run.resolve().name,
+        "curves": inline(run / "plots" / "curves.png"),
+        "history": _summary(history),
+        "evaluations": [_evaluation(folder, run) for folder in evaluations(run)],
+        "best": read_json(run / "best.json"),
+        "environment": read_json(run / "environment.json"),
+        "config": _shown(read_yaml(run / "config.yaml")) if (run / "config.yaml").exists() else "",
+        "files": [
+            name for name in ("history.csv", "manifest.csv", "config.yaml", "metrics.json") if (run / name).exists()
+        ],
+    }
+    return write_page("run.html", context, run / "report.html")
+
+
+def evaluations(run: Path) -> list[Path]:
+    """Folders of finished examinations: the test split first, validation last, other sources between."""
+    found = [folder for folder in sorted(run.glob("eval-*")) if (folder / "metrics.json").exists()]
+    return sorted(found, key=lambda folder: {"eval-test": 0, "eval-val": 2}.get(folder.name, 1))
+
+
+def read_history(path: Path) -> dict[str, list[float]]:
+    """Columns of history.csv as numbers; empty columns where there is no such file."""
+    if not path.exists():
+        return {"epoch": []}
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    return {name: [float(row[name]) for row in rows] for name in rows[0]} if rows else {"epoch": []}
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object, empty where there is no such file."""
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def _evaluation(folder: Path, run: Path) -> dict[str, Any]:
+    metrics = read_json(folder / "metrics.json")
+    confused = _most_confused(folder / "predictions.csv", {row["id"]: row["name"] for row in metrics["per_class"]})
+    return {
+        "name": folder.name.removeprefix("eval-"),
+        "metrics": metrics,
+        "pictures": {name: inline(folder / f"{name}.png") for name in _EVALUATION_PICTURES},
+        "confused": confused,
+        "border": read_json(folder / "cam.json").get("border_share"),
+        "tables": [f"{folder.relative_to(run)}/{name}" for name in _TABLES if (folder / name).exists()],
+    }
+
+
+def _most_confused(path: Path, names: dict[str, str], most: int = 5) -> list[tuple[str, str, int]]:
+    """Pairs (true, predicted, how often), most frequent first."""
+    counts: dict[tuple[str, str], int] = {}
+    for row in read_predictions(path) if path.exists() else []:
+        if not row.correct:
+            pair = names.get(row.label, row.label), names.get(row.predicted, row.predicted)
+            counts[pair] = counts.get(pair, 0) + 1
+    ordered = sorted(counts.items(), key=lambda item: -item[1])[:most]
+    return [(true, predicted, count) for (true, predicted), count in ordered]
+
+
+def _summary(history: dict[str, list[float]]) -> dict[str, float]:
+    """Epochs, minutes, and the median of the epochs' images per second."""
+    if not history["epoch"]:
+        return {}
+    rates = sorted(history["img_per_s"])
+    minutes = sum(history["seconds"]) / 60
+    return {"epochs": int(history["epoch"][-1]), "minutes": minutes, "rate": rates[len(rates) // 2]}
+
+
+def _shown(tree: dict[str, Any], indent: str = "") -> str:
+    """Nested settings as indented lines."""
+    lines = []
+    for key, value in tree.items():
+        if isinstance(value, dict) and value:
+            lines += [f"{indent}{key}:", _shown(value, indent + "  ")]
+        else:
+            lines.append(f"{indent}{key}: {value}")
+    return "\n".join(lines)
