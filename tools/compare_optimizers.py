@@ -6,4 +6,5 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from monkeys.cli.compare_optimizers import main
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())

@@ -6,5 +6,5 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from monkeys.cli.prepare import main
 
-if __name__ == "__main__":  # processes that are spawned import this file again
+if __name__ == "__main__":
     sys.exit(main())

@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import atomic
 from ..evaluation.metrics import Answer, Named, Predictions, answers, confusion, reliability, to_csv
-from . import plots
+from . import plots, plots_sheets
 
 SHOWN_ERRORS, SHOWN_SAMPLES = 24, 16
 THUMBNAIL = 160  # pixels per side
@@ -55,7 +55,7 @@ def _errors(rows: Sequence[Answer], names: Mapping[str, str], thumbnails: Thumbn
     shown = wrong[:SHOWN_ERRORS]
     captions = [f"{names[row.label]} →\n{names[row.predicted]} {row.confidence:.0%}" for row in shown]
     title = f"Worst mistakes: {len(shown)} of {len(wrong)} wrong among {len(rows)} (true → predicted, confidence)"
-    plots.sheet([_thumbnail(thumbnails(row.path)) for row in shown], captions, path, columns=6, title=title)
+    plots_sheets.sheet([_thumbnail(thumbnails(row.path)) for row in shown], captions, path, columns=6, title=title)
 
 
 def _samples(rows: Sequence[Answer], names: Mapping[str, str], thumbnails: Thumbnails, path: Path, seed: int) -> None:
@@ -65,7 +65,7 @@ def _samples(rows: Sequence[Answer], names: Mapping[str, str], thumbnails: Thumb
     captions = [_sample_caption(row, names) for row in shown]
     title = f"{len(shown)} random images: {sum(row.correct for row in shown)} right"
     images = [_thumbnail(thumbnails(row.path)) for row in shown]
-    plots.sheet(images, captions, path, columns=4, title=title, marks=[row.correct for row in shown])
+    plots_sheets.sheet(images, captions, path, columns=4, title=title, marks=[row.correct for row in shown])
 
 
 def _sample_caption(row: Answer, names: Mapping[str, str]) -> str:

@@ -41,13 +41,13 @@ FULL = Precision()
 def choose_precision(wanted: bool | str, device: str) -> tuple[Precision, str]:
     """AMP where it helps, and the reason in words: bfloat16 where the card has it, else float16; none on a CPU."""
     if not device.startswith("gpu"):
-        asked = " (asked for, but" if wanted is True else " ("
-        return Precision(), f"mixed precision off{asked} Paddle's dygraph has none on a CPU)"
+        asked = "was asked for, but stays" if wanted is True else "is"
+        return Precision(), f"mixed precision {asked} off: Paddle's dygraph has none on a CPU"
     if wanted is False:
-        return Precision(), "mixed precision off (asked for)"
+        return Precision(), "mixed precision is off, as asked for"
     major, _ = paddle.device.cuda.get_device_capability()
     dtype = "bfloat16" if major >= 8 else "float16"
-    return Precision(True, dtype), f"mixed precision on, {dtype} (compute capability {major})"
+    return Precision(True, dtype), f"mixed precision is on, {dtype} (compute capability {major})"
 
 
 @dataclass
