@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import os
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score, log_loss, top_k_accuracy_score
 
+from monkeys.errors import UserError
 from monkeys.evaluation.metrics import (
     Predictions,
     answers,
@@ -19,8 +23,8 @@ from monkeys.evaluation.metrics import (
     read_predictions,
     reliability,
     softmax,
-    to_csv,
     wilson,
+    write_predictions,
 )
 
 
@@ -69,8 +73,53 @@ def test_metrics_are_computed_again_from_the_file_to_the_last_digit(tmp_path):
     given_ = predictions()
     found = evaluate_predictions(given_, CLASSES, split="val", selected=False, temperature=1.7)
     path = tmp_path / "predictions.csv"
-    path.write_text(to_csv(answers(given_, CLASSES, 1.7)), encoding="utf-8")
+    write_predictions(path, answers(given_, CLASSES, 1.7))
     assert metrics_of(read_predictions(path), CLASSES, split="val", selected=False) == found
+
+
+@given(st.lists(st.binary(min_size=1).filter(lambda name: b"\r" not in name), min_size=1, max_size=5))
+def test_file_names_read_back_even_where_they_are_no_text(names):
+    paths, given_ = map(os.fsdecode, names), predictions(len(names))
+    rows = answers(Predictions(tuple(paths), given_.labels, given_.logits, given_.leak_free), CLASSES)
+    with tempfile.TemporaryDirectory() as folder:
+        write_predictions(Path(folder) / "predictions.csv", rows)
+        assert read_predictions(Path(folder) / "predictions.csv") == rows
+
+
+@pytest.mark.parametrize(
+    "text", [None, "", "path,label\na,n0\n", "path,label,predicted,confidence,loss,leak_free\na,n0,n0,much,0.1,1\n"]
+)
+def test_a_file_of_something_else_is_refused_with_its_name(tmp_path, text):
+    path = tmp_path / "predictions.csv"
+    if text:
+        path.write_text(text, encoding="utf-8")
+    elif text == "":
+        path.write_bytes(b'path,label\n\x00"')
+    with pytest.raises(UserError, match=r"predictions\.csv"):
+        read_predictions(path)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_answers_that_are_no_numbers_are_refused_by_name(value):
+    given_ = predictions()
+    given_.logits[7, 2] = value
+    with pytest.raises(UserError, match=r"a/7, ü\.jpg.*1 of 60"):
+        answers(given_, CLASSES)
+
+
+def test_no_predictions_have_no_metrics():
+    with pytest.raises(ValueError, match="no predictions"):
+        metrics_of([], CLASSES, split="val", selected=False)
+
+
+def test_a_class_without_images_knows_nothing_of_its_recall():
+    given_ = predictions()
+    only = given_.labels != 3
+    some = Predictions(
+        tuple(np.array(given_.paths)[only]), given_.labels[only], given_.logits[only], given_.leak_free[only]
+    )
+    row = evaluate_predictions(some, CLASSES, split="val", selected=False)["per_class"][3]
+    assert (row["support"], row["recall_low"], row["recall_high"]) == (0, 0.0, 1.0)
 
 
 def test_top_five_is_capped_at_the_number_of_classes():

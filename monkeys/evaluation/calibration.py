@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from .metrics import log_softmax
+from .predictions import log_softmax
 
 LOWEST, HIGHEST = 0.05, 20.0
 

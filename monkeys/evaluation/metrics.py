@@ -2,87 +2,47 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-TOP = 5
+from .predictions import (
+    Answer,
+    Named,
+    Predictions,
+    answers,
+    log_softmax,
+    read_predictions,
+    softmax,
+    to_csv,
+    write_predictions,
+)
+
+__all__ = [
+    "Answer",
+    "Named",
+    "Predictions",
+    "answers",
+    "calibration_error",
+    "confusion",
+    "evaluate_predictions",
+    "log_softmax",
+    "mcnemar",
+    "metrics_of",
+    "per_class",
+    "read_predictions",
+    "reliability",
+    "softmax",
+    "to_csv",
+    "wilson",
+    "write_predictions",
+]
+
 BINS = 10
 Z95 = 1.959963984540054
-
-
-class Named(Protocol):
-    """A class of the task."""
-
-    @property
-    def id(self) -> str: ...
-
-    @property
-    def name(self) -> str: ...
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """Of N images over C classes. leak_free: False where a training image shows the same picture."""
-
-    paths: tuple[str, ...]
-    labels: np.ndarray  # [N] int64
-    logits: np.ndarray  # [N, C] float32
-    leak_free: np.ndarray  # [N] bool
-
-
-@dataclass(frozen=True)
-class Answer:
-    """One row of predictions.csv; class ids throughout, top by falling probability."""
-
-    path: str
-    label: str
-    predicted: str
-    confidence: float
-    loss: float
-    leak_free: bool
-    top: tuple[tuple[str, float], ...]
-
-    @property
-    def correct(self) -> bool:
-        return self.predicted == self.label
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Probabilities [N, C] float64."""
-    return np.exp(log_softmax(logits))
-
-
-def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """Log probabilities [N, C] float64, without overflow."""
-    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-
-
-def answers(predictions: Predictions, classes: Sequence[Named], temperature: float = 1.0) -> list[Answer]:
-    """One per image; logits are divided by the temperature first."""
-    log_probability = log_softmax(predictions.logits.astype(np.float64) / temperature)
-    order = np.argsort(-log_probability, axis=1, kind="stable")[:, : min(TOP, len(classes))]
-    return [
-        Answer(
-            path=path,
-            label=classes[label].id,
-            predicted=classes[best[0]].id,
-            confidence=float(np.exp(row[best[0]])),
-            loss=float(-row[label]),
-            leak_free=bool(free),
-            top=tuple((classes[index].id, float(np.exp(row[index]))) for index in best),
-        )
-        for path, label, free, row, best in zip(
-            predictions.paths, predictions.labels, predictions.leak_free, log_probability, order, strict=True
-        )
-    ]
 
 
 def evaluate_predictions(
@@ -93,7 +53,9 @@ def evaluate_predictions(
 
 
 def metrics_of(rows: Sequence[Answer], classes: Sequence[Named], *, split: str, selected: bool) -> dict[str, Any]:
-    """Metrics of answers, fresh or read back; fractions between 0 and 1, null where nothing was counted."""
+    """Metrics of one or more answers, fresh or read back; fractions between 0 and 1, null where nothing was counted."""
+    if not rows:
+        raise ValueError("no predictions, no metrics")
     free = [row for row in rows if row.leak_free]
     low, high = wilson(_right(rows), len(rows))
     free_low, free_high = wilson(_right(free), len(free)) if free else (None, None)
@@ -125,10 +87,10 @@ def per_class(rows: Sequence[Answer], classes: Sequence[Named]) -> list[dict[str
     ids = [info.id for info in classes]
     truth, found = [row.label for row in rows], [row.predicted for row in rows]
     figures = precision_recall_fscore_support(truth, found, labels=ids, zero_division=0.0)
+    guesses, hits = Counter(found), Counter(row.label for row in rows if row.correct)
     table = []
     for info, precision, recall, f1, support in zip(classes, *figures, strict=True):
-        right = sum(row.correct for row in rows if row.label == info.id)
-        low, high = wilson(right, int(support)) if support else (0.0, 1.0)
+        low, high = wilson(hits[info.id], int(support)) if support else (0.0, 1.0)
         table.append(
             {
                 "id": info.id,
@@ -139,7 +101,7 @@ def per_class(rows: Sequence[Answer], classes: Sequence[Named]) -> list[dict[str
                 "recall_high": high,
                 "f1": float(f1),
                 "support": int(support),
-                "predicted": found.count(info.id),
+                "predicted": guesses[info.id],
             }
         )
     return table
@@ -195,36 +157,3 @@ def mcnemar(correct_a: Sequence[bool], correct_b: Sequence[bool]) -> float:
 
 def _right(rows: Sequence[Answer]) -> int:
     return sum(row.correct for row in rows)
-
-
-def to_csv(rows: Sequence[Answer]) -> str:
-    """predictions.csv: numbers as Python prints them, which reads back to the last bit."""
-    width = max((len(row.top) for row in rows), default=0)
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    head = [f"{what}_{k}" for k in range(1, width + 1) for what in ("top", "probability")]
-    writer.writerow(["path", "label", "predicted", "confidence", "loss", "leak_free", *head])
-    for row in rows:
-        top = [cell for name, probability in row.top for cell in (name, repr(probability))]
-        cells = [row.path, row.label, row.predicted, repr(row.confidence), repr(row.loss), int(row.leak_free)]
-        writer.writerow([*cells, *top])
-    return text.getvalue()
-
-
-def read_predictions(path: Path) -> list[Answer]:
-    """The reverse of `to_csv`."""
-    with path.open(newline="", encoding="utf-8") as file:
-        return [_answer(line) for line in csv.DictReader(file)]
-
-
-def _answer(line: Mapping[str, str]) -> Answer:
-    width = sum(column.startswith("top_") for column in line)
-    return Answer(
-        path=line["path"],
-        label=line["label"],
-        predicted=line["predicted"],
-        confidence=float(line["confidence"]),
-        loss=float(line["loss"]),
-        leak_free=line["leak_free"] == "1",
-        top=tuple((line[f"top_{k}"], float(line[f"probability_{k}"])) for k in range(1, width + 1)),
-    )
