@@ -15,6 +15,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
@@ -24,8 +25,9 @@ COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F
 SLANTED = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"}
 RIGHT, WRONG = "#009E73", "#D55E00"
 DPI = 110
+POINTS = 40  # epochs up to which each is marked
 LONGEST = 40.0  # inches per side: matplotlib draws 65536 pixels at most, and nobody scrolls that far
-ALL_LABELS, ALL_NUMBERS = 40, 25  # classes up to which a confusion matrix names every row, and every count
+ALL_LABELS = 100  # classes up to which each is named
 
 
 def figure(width: float, height: float, title: str) -> Figure:
@@ -69,75 +71,87 @@ def curves(history: Mapping[str, Sequence[float]], path: Path) -> Path:
     made = figure(11, 3.6, "Training")
     left, middle, right = made.subplots(1, 3)
     epochs = history["epoch"]
+    mark = "." if len(epochs) <= POINTS else ""
     for part, colour, style in (("train", COLOURS[0], "-"), ("val", COLOURS[1], "--")):
         name = "training" if part == "train" else "validation"
-        left.plot(epochs, history[f"{part}_loss"], style, color=colour, label=name)
-        middle.plot(epochs, history[f"{part}_top1"], style, color=colour, label=name)
+        left.plot(epochs, history[f"{part}_loss"], style, color=colour, marker=mark, label=name)
+        middle.plot(epochs, history[f"{part}_top1"], style, color=colour, marker=mark, label=name)
     best = int(np.argmax(history["val_top1"]))
     height = history["val_top1"][best]
-    middle.plot(epochs[best], height, "o", color=COLOURS[5], label=f"best: {height:.1%}")
+    middle.plot(epochs[best], height, "o", color=COLOURS[5], label=f"best validation: {height:.1%}")
     middle.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     middle.set_ylim(0, 1)
-    right.plot(epochs, history["lr"], color=COLOURS[2])
+    right.plot(epochs, history["lr"], color=COLOURS[2], marker=mark)
     for axes, label in ((left, "loss"), (middle, "top-1 accuracy"), (right, "learning rate")):
         tidy(axes, "epoch", label)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        _whole_epochs(axes, epochs)
     left.legend(frameon=False)
-    middle.legend(frameon=False, loc="lower right")
+    middle.legend(frameon=False, loc="best")
     return save(made, path)
 
 
 def compare_curves(runs: Mapping[str, Mapping[str, Sequence[float]]], path: Path) -> Path:
-    """Validation loss and accuracy of several runs."""
+    """Validation loss and accuracy of several runs, from the columns of their history.csv."""
     made = figure(11, 4, "Validation, run by run")
     left, right = made.subplots(1, 2)
+    epochs = [epoch for history in runs.values() for epoch in history["epoch"]]
+    mark = "." if max(epochs) <= POINTS else ""
     for index, (name, history) in enumerate(runs.items()):
-        colour, style = COLOURS[index % len(COLOURS)], ("-", "--", ":")[index // len(COLOURS) % 3]
-        left.plot(history["epoch"], history["val_loss"], style, color=colour, label=name)
-        right.plot(history["epoch"], history["val_top1"], style, color=colour, label=name)
-    tidy(left, "epoch", "loss")
-    tidy(right, "epoch", "top-1 accuracy")
+        colour, dash = COLOURS[index % len(COLOURS)], ("-", "--", ":")[index // len(COLOURS) % 3]
+        style = {"color": colour, "linestyle": dash, "marker": mark, "label": name}
+        left.plot(history["epoch"], history["val_loss"], **style)
+        right.plot(history["epoch"], history["val_top1"], **style)
+    for axes, label in ((left, "loss"), (right, "top-1 accuracy")):
+        tidy(axes, "epoch", label)
+        _whole_epochs(axes, epochs)
     right.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    right.legend(frameon=False, fontsize=8)
+    made.legend(*right.get_legend_handles_labels(), frameon=False, fontsize=8, loc="outside lower center", ncols=4)
     return save(made, path)
 
 
+def _whole_epochs(axes: Axes, epochs: Sequence[float]) -> None:
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
+    if len(set(epochs)) == 1:
+        axes.set_xlim(epochs[0] - 1, epochs[0] + 1)
+
+
 def confusion_matrix(matrix: np.ndarray, names: Sequence[str], path: Path) -> Path:
-    """Counts [true, predicted], coloured by share of the true class."""
+    """Counts [true, predicted], coloured by share of the true class; rare confusions are lifted out of the white."""
     count = len(names)
     side = min(16.0, 3.5 + 0.55 * count)
     made = figure(side, side * 0.92, f"Confusion: {int(matrix.trace())} of {int(matrix.sum())} right")
     axes = made.subplots()
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    image = axes.imshow(shares, cmap="cividis", vmin=0, vmax=1)
-    name_ticks(axes.xaxis, names, ALL_LABELS, **SLANTED)
-    name_ticks(axes.yaxis, names, ALL_LABELS)
+    image = axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.5, vmin=0, vmax=1))
+    points = min(10.0, 0.55 * 72 * 0.75 * side / count)  # three quarters of the side are cells
+    name_ticks(axes.xaxis, names, ALL_LABELS, **SLANTED, fontsize=max(points, 6))
+    name_ticks(axes.yaxis, names, ALL_LABELS, fontsize=max(points, 6))
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
-    if count <= ALL_NUMBERS:
-        for (row, column), value in np.ndenumerate(matrix):
-            if value:
-                ink = "black" if shares[row, column] > 0.55 else "white"
-                axes.text(column, row, str(value), ha="center", va="center", color=ink, fontsize=8)
+    axes.set_anchor("N")
+    for row, column in np.argwhere(matrix) if count <= ALL_LABELS else ():
+        ink = "white" if shares[row, column] > 0.35 else "black"
+        style = {"ha": "center", "va": "center", "color": ink, "fontsize": points, "in_layout": False}
+        axes.text(column, row, str(matrix[row, column]), **style)
     bar = made.colorbar(image, ax=axes, shrink=0.8, format=PercentFormatter(1.0, decimals=0))
+    bar.set_ticks([0, 0.05, 0.2, 0.4, 0.6, 0.8, 1])
     bar.set_label("share of the true class")
     return save(made, path)
 
 
 def per_class_bars(rows: Sequence[Mapping[str, Any]], path: Path) -> Path:
-    """Recall of each class with its 95 % interval, worst at the top."""
-    ordered = sorted((row for row in rows if row["support"]), key=lambda row: -row["recall"])
-    made = figure(9, 1.4 + 0.3 * len(ordered), "Recall by class: share of its images that was recognised")
+    """Recall of each class with its 95 % interval, worst at the top; of very many classes, the worst hundred."""
+    present = sorted((row for row in rows if row["support"]), key=lambda row: row["recall"])
+    shown = present[:ALL_LABELS][::-1]
+    title = "Recall by class: share of its images that was recognised"
+    made = figure(9, 1.4 + 0.3 * len(shown), title + (f" ({len(shown)} worst)" if len(shown) < len(present) else ""))
     axes = made.subplots()
-    values = np.array([row["recall"] for row in ordered])
-    low = np.array([row["recall_low"] for row in ordered])
-    high = np.array([row["recall_high"] for row in ordered])
-    axes.barh(range(len(ordered)), values, color=COLOURS[4])
-    axes.errorbar(
-        values, range(len(ordered)), xerr=[values - low, high - values], fmt="none", ecolor="black", capsize=2
-    )
-    name_ticks(axes.yaxis, [f"{row['name']} ({row['support']})" for row in ordered], 110)
-    axes.set_xlim(0, 1)
+    values, low, high = (np.array([row[key] for row in shown]) for key in ("recall", "recall_low", "recall_high"))
+    axes.barh(range(len(shown)), values, color=COLOURS[4])
+    axes.errorbar(values, range(len(shown)), xerr=[values - low, high - values], fmt="none", ecolor="black", capsize=2)
+    name_ticks(axes.yaxis, [f"{row['name']} ({row['support']})" for row in shown], ALL_LABELS)
+    axes.set_xlim(0, 1.01)
+    axes.set_ylim(-0.6, len(shown) - 0.4)
     axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     tidy(axes, "recall, with its 95 % interval (number of images in brackets)")
     return save(made, path)

@@ -6,34 +6,39 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
-from .plots import COLOURS, SLANTED, figure, name_ticks, save, tidy
+from .plots import ALL_LABELS, COLOURS, figure, name_ticks, save, tidy
 
 SPLIT_COLOURS = {"train": COLOURS[0], "val": COLOURS[1], "test": COLOURS[2]}
 SPLIT_NAMES = {"train": "training", "val": "validation", "test": "test"}
-ALL_NAMES = 100  # classes up to which each is named
 _MARKERS = {"train": "o", "val": "^", "test": "s"}
 
 
 def labels_per_class(counts: Mapping[str, Mapping[str, int]], path: Path) -> Path:
     """Images of each class, by split. counts: class name -> split -> number."""
     splits = [split for split in SPLIT_COLOURS if any(split in row for row in counts.values())]
-    made = figure(max(7, 1.2 + 0.75 * len(counts)), 4.6, "Images per class")
+    bar = 0.84 / max(len(splits), 1)
+    made = figure(9, 1.3 + (0.16 + 0.2 * len(splits)) * len(counts), "Images per class")
     axes = made.subplots()
-    width = 0.8 / len(splits)
     for place, split in enumerate(splits):
-        heights = [row.get(split, 0) for row in counts.values()]
-        left = np.arange(len(counts)) + (place - (len(splits) - 1) / 2) * width
-        bars = axes.bar(
-            left, heights, width, color=SPLIT_COLOURS[split], label=f"{SPLIT_NAMES[split]} ({sum(heights)})"
-        )
-        if len(counts) <= 30:
-            axes.bar_label(bars, fontsize=7, padding=1)
-    name_ticks(axes.xaxis, list(counts), ALL_NAMES, **SLANTED)
-    tidy(axes, "", "images")
+        lengths = [row.get(split, 0) for row in counts.values()]
+        middle = np.arange(len(counts)) + (place - (len(splits) - 1) / 2) * bar
+        label = f"{SPLIT_NAMES[split]} ({sum(lengths)})"
+        bars = axes.barh(middle, lengths, bar, color=SPLIT_COLOURS[split], label=label)
+        if len(counts) <= ALL_LABELS:
+            axes.bar_label(bars, fontsize=8, padding=2)
+    _class_rows(axes, list(counts))
+    tidy(axes, "images")
     axes.legend(frameon=False, ncols=3, loc="lower right", bbox_to_anchor=(1, 1))
     return save(made, path)
+
+
+def _class_rows(axes: Axes, names: Sequence[str]) -> None:
+    """A row per class, the first at the top."""
+    name_ticks(axes.yaxis, names, ALL_LABELS)
+    axes.set_ylim(len(names) - 0.4, -0.6)
 
 
 def sizes(points: Mapping[str, Sequence[tuple[int, int]]], caption: str, path: Path) -> Path:
@@ -81,20 +86,18 @@ def file_sizes(kilobytes: Sequence[float], path: Path) -> Path:
 
 
 def colours(means: Mapping[str, np.ndarray], path: Path) -> Path:
-    """Mean red, green and blue of each class's images, 0 to 1, with the spread between images."""
-    made = figure(
-        max(7, 1.2 + 0.75 * len(means)), 4.2, "Mean colour of the images, ± standard deviation within the class"
-    )
+    """Mean red, green and blue of each class's images, [N, 3] from 0 to 1, with the spread between images."""
+    made = figure(9, 1.5 + 0.36 * len(means), "Mean colour of the images, ± standard deviation within the class")
     axes = made.subplots()
     for channel, (name, colour) in enumerate(
-        zip(("red", "green", "blue"), ("#D55E00", "#009E73", "#0072B2"), strict=True)
+        zip(("red", "green", "blue"), (COLOURS[5], COLOURS[2], COLOURS[0]), strict=True)
     ):
         centre = [float(rgb[:, channel].mean()) for rgb in means.values()]
         spread = [float(rgb[:, channel].std()) for rgb in means.values()]
-        place = np.arange(len(means)) + (channel - 1) * 0.2
-        axes.errorbar(place, centre, yerr=spread, fmt="os^"[channel], color=colour, capsize=2, label=name)
-    name_ticks(axes.xaxis, list(means), ALL_NAMES, **SLANTED)
-    axes.set_ylim(0, 1)
-    tidy(axes, "", "mean of the channel, 0 to 1")
-    axes.legend(frameon=False, ncols=3)
+        place = np.arange(len(means)) + (channel - 1) * 0.22
+        axes.errorbar(centre, place, xerr=spread, fmt="os^"[channel], color=colour, capsize=2, label=name)
+    _class_rows(axes, list(means))
+    axes.set_xlim(0, 1)
+    tidy(axes, "mean of the channel: 0 is black, 1 full brightness")
+    axes.legend(frameon=False, ncols=3, loc="lower right", bbox_to_anchor=(1, 1))
     return save(made, path)
