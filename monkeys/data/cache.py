@@ -223,7 +223,8 @@ def _make_room(folder: Path, needed: int) -> None:
     notes = sorted(folder.glob("*.json"), key=lambda note: note.stat().st_mtime_ns, reverse=True)
     kept, total = set(), needed
     for note in notes[: KEEP_FILES - 1]:
-        total += json.loads(note.read_text(encoding="utf-8")).get("bytes", 0)
+        pixels = note.with_suffix(".u8")
+        total += pixels.stat().st_size if pixels.exists() else 0
         if total > KEEP_BYTES:
             break
         kept.add(note.stem)
