@@ -60,6 +60,19 @@ class Assessment:
     network: Network
     images: Images
 
+    @property
+    def summary(self) -> str:
+        """The figures in one or two lines."""
+        m = self.metrics
+        text = f"{m['split']}: top-1 {m['top1']:.1%} (95 % interval {m['top1_low']:.1%} to {m['top1_high']:.1%})"
+        text += f" of {m['n']} images, top-5 {m['top5']:.1%}, macro F1 {m['macro_f1']:.1%}, loss {m['loss']:.3f}"
+        if m["n_leak_free"] < m["n"]:
+            shown = "–" if m["top1_leak_free"] is None else f"{m['top1_leak_free']:.1%}"
+            text += f"\nleak-free top-1 {shown} on the {m['n_leak_free']} images whose picture training does not have"
+        if m["selected_on_this_split"]:
+            text += "\nthe best epoch was chosen on this split, so its figures are a little too good"
+        return text
+
 
 def assess(
     run: Path,

@@ -19,11 +19,18 @@ def write(tmp_path: Path):
 
 
 def test_every_fault_is_reported_at_once(write):
-    path = write("train: {epochs: -3, batch_size: 10, accumulate: 3, amp: maybe}\noptim: {leraning_rate: 1}\nmodle: {}\n")
+    path = write(
+        "train: {epochs: -3, batch_size: 10, accumulate: 3, amp: maybe}\noptim: {leraning_rate: 1}\nmodle: {}\n"
+    )
     with pytest.raises(UserError) as caught:
         load_config(path, ["data.size=abc", "nonsense"], {"optim.name": {"adam": 0, "sgd": 0}})
     message = str(caught.value)
-    for part in ("train.epochs", "train.amp", "optim.leraning_rate: unknown key", "modle: unknown key (nearest: model)"):
+    for part in (
+        "train.epochs",
+        "train.amp",
+        "optim.leraning_rate: unknown key",
+        "modle: unknown key (nearest: model)",
+    ):
         assert part in message
     assert "data.size" in message
     assert "'nonsense'" in message

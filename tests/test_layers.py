@@ -89,7 +89,11 @@ def test_no_circles_between_siblings():
         dotted = ".".join(("monkeys", *folder.relative_to(PACKAGE).parts))
         names = {path.stem for path in folder.glob("*.py")} - {"__init__"}
         graph = {
-            name: {part[len(dotted) + 1 :].split(".")[0] for part, _ in imports(folder / f"{name}.py") if part.startswith(dotted + ".")}
+            name: {
+                part[len(dotted) + 1 :].split(".")[0]
+                for part, _ in imports(folder / f"{name}.py")
+                if part.startswith(dotted + ".")
+            }
             & names - {name}
             for name in names
         }

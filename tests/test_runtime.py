@@ -47,7 +47,9 @@ def test_tuning_says_what_it_did(monkeypatch):
 
 def test_cpuinfo_is_read(tmp_path):
     path = tmp_path / "cpuinfo"
-    path.write_text("processor : 0\nvendor_id\t: AuthenticAMD\nmodel name : EPYC 9\nflags : sse avx2\n\nprocessor : 1\n")
+    path.write_text(
+        "processor : 0\nvendor_id\t: AuthenticAMD\nmodel name : EPYC 9\nflags : sse avx2\n\nprocessor : 1\n"
+    )
     cpu = Cpu.read(path)
     assert (cpu.vendor, cpu.model, cpu.flags) == ("AuthenticAMD", "EPYC 9", {"sse", "avx2"})
     assert cpu.cores >= 1

@@ -1,0 +1,195 @@
+"""The commands as users type them, on small pictures with the real parts."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import paint
+from PIL import Image
+from safetensors.numpy import load_file
+
+from monkeys.cli import eval as eval_command
+from monkeys.cli import predict, train
+from monkeys.evaluation.metrics import metrics_of, read_predictions
+from monkeys.serving import Predictor
+
+ROOT = Path(__file__).parents[1]
+CPU = str(ROOT / "configs" / "monkeys_cpu.yaml")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> tuple[Path, Path, list[str]]:
+    """(photographs, run folder, the command line that trained it)."""
+    place = tmp_path_factory.mktemp("trained")
+    photos = paint(place / "photos", {"n0": 16, "n1": 16, "n2": 16})
+    (photos / "monkey_labels.txt").write_text(
+        "Label, Latin Name , Common Name , Train Images , Validation Images\r\n"
+        "n0 , a_a\t, howler , 1 , 1\r\nn1 , b_b\t, macaque , 1 , 1\r\n\r\nn2 , c_c , langur , 1 , 1\r\n"
+    )
+    settings = [
+        *(f"data.root={photos}", f"run.dir={place / 'runs'}", f"data.cache_dir={place / 'cache'}", "data.size=32"),
+        *("model.name=resnet18", "train.epochs=3", "train.batch_size=8", "augment.recipe=none"),
+        *("data.val_fraction=0.25", "data.test_fraction=0.125", "optim.schedule.warmup_epochs=0"),
+    ]
+    command = ["-c", CPU, "-o", *settings]
+    assert train.main(command) == 0
+    return photos, place / "runs" / "monkeys_cpu", command
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_run_folder_keeps_its_contract(trained):
+    _photos, run, _ = trained
+    for name in (
+        "config.yaml environment.json classes.json manifest.csv history.csv metrics.json best.safetensors best.json "
+        "report.html plots/curves.png vdlrecords.monkeys.log eval-val/predictions.csv"
+    ).split():
+        assert (run / name).is_file(), name
+    assert json.loads((run / "classes.json").read_text()) == [
+        {"id": "n0", "name": "howler"},
+        {"id": "n1", "name": "macaque"},
+        {"id": "n2", "name": "langur"},
+    ]
+    manifest = rows(run / "manifest.csv")
+    assert list(manifest[0])[:5] == ["path", "label", "split", "group", "digest"]
+    assert {split: sum(row["split"] == split for row in manifest) for split in ("train", "val", "test")} == {
+        "train": 30,
+        "val": 12,
+        "test": 6,
+    }
+    promised = "epoch step lr train_loss train_top1 val_loss val_top1 seconds img_per_s".split()
+    assert list(rows(run / "history.csv")[0])[: len(promised)] == promised
+    assert list(load_file(run / "best.safetensors")) == sorted(load_file(run / "best.safetensors"))
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert metrics["selected_on_this_split"] is True
+    assert metrics["n"] == 12
+
+
+def test_metrics_follow_from_predictions(trained):
+    _, run, _ = trained
+    metrics = json.loads((run / "eval-val" / "metrics.json").read_text())
+    classes = [type("Info", (), item) for item in json.loads((run / "classes.json").read_text())]
+    found = metrics_of(read_predictions(run / "eval-val" / "predictions.csv"), classes, split="val", selected=True)
+    assert found == metrics
+
+
+def test_a_finished_run_is_left_alone(trained, capsys):
+    _, run, command = trained
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    assert train.main([*command, "--resume", "auto"]) == 0
+    assert "finished" in capsys.readouterr().out
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+def test_an_existing_run_is_not_overwritten_unasked(trained, capsys):
+    _, run, command = trained
+    before = (run / "history.csv").read_bytes()
+    assert train.main(command) == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert (run / "history.csv").read_bytes() == before
+
+
+def test_the_same_seed_gives_the_same_bytes_and_the_config_can_be_fed_back(trained, tmp_path):
+    _, run, _ = trained
+    assert train.main(["-c", str(run / "config.yaml"), "-o", f"run.dir={tmp_path}"]) == 0
+    again = tmp_path / "monkeys_cpu"
+    assert (again / "best.safetensors").read_bytes() == (run / "best.safetensors").read_bytes()
+    assert (again / "manifest.csv").read_bytes() == (run / "manifest.csv").read_bytes()
+    assert train.main(["-c", str(run / "config.yaml"), "-o", f"run.dir={tmp_path}", "run.name=b", "run.seed=1"]) == 0
+    assert (tmp_path / "b" / "best.safetensors").read_bytes() != (run / "best.safetensors").read_bytes()
+
+
+def test_a_split_that_chose_nothing_says_so(trained, capsys):
+    _, run, _ = trained
+    assert eval_command.main([str(run), "--split", "test", "--sample", "4", "--seed", "1"]) == 0
+    metrics = json.loads((run / "eval-test" / "metrics.json").read_text())
+    assert (metrics["n"], metrics["selected_on_this_split"], metrics["split"]) == (4, False, "test")
+    assert "top-1" in capsys.readouterr().out
+    for (
+        name
+    ) in "predictions.csv per_class.csv confusion_matrix.csv confusion_matrix.png errors.png samples.png".split():
+        assert (run / "eval-test" / name).stat().st_size > 20
+
+
+def test_other_photographs_are_matched_by_name_and_their_twins_are_counted(trained, tmp_path, caplog):
+    photos, run, _ = trained
+    other = tmp_path / "elsewhere"
+    shutil.copytree(photos / "n2", other / "langur")  # by name, and all seen in training or held out
+    paint(other, {"n0": 5, "unknown": 3}, seed=9)
+    assert eval_command.main([str(run), "--data", str(other)]) == 0
+    metrics = json.loads((run / "eval-elsewhere" / "metrics.json").read_text())
+    seen = sum(row["label"] == "n2" and row["split"] == "train" for row in rows(run / "manifest.csv"))
+    assert metrics["n"] == 21
+    assert metrics["n_leak_free"] == 21 - seen
+    assert "unknown" in caplog.text
+    assert "no images of: n1" in caplog.text
+    labels = {row["label"] for row in rows(run / "eval-elsewhere" / "predictions.csv")}
+    assert labels == {"n0", "n2"}
+
+
+def test_photographs_without_any_known_class_are_refused(trained, tmp_path, capsys):
+    _, run, _ = trained
+    assert eval_command.main([str(run), "--data", str(paint(tmp_path / "x", {"cat": 3, "dog": 3}))]) == 2
+    assert "none of its classes is known" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+def test_prediction_costs_a_bad_image_its_own_row(trained, tmp_path, suffix):
+    photos, run, _ = trained
+    (tmp_path / "bad.jpg").write_bytes(b"no picture")
+    out = tmp_path / f"predictions{suffix}"
+    paths = [str(photos / "n0" / "0.jpg"), str(tmp_path / "bad.jpg"), str(photos / "n1")]
+    assert predict.main([str(run), *paths, "--topk", "2", "--out", str(out)]) == 0
+    found = rows(out) if suffix == ".csv" else [json.loads(line) for line in out.read_text().splitlines()]
+    assert len(found) == 18
+    assert [row["path"] for row in found if row.get("error")] == [str(tmp_path / "bad.jpg")]
+
+
+def test_prediction_of_nothing_readable_fails(trained, tmp_path):
+    _, run, _ = trained
+    (tmp_path / "bad.jpg").write_bytes(b"no picture")
+    assert predict.main([str(run), str(tmp_path / "bad.jpg"), "--out", str(tmp_path / "p.csv")]) == 2
+
+
+def test_prediction_is_evaluation(trained):
+    """The predictor and the examination say the same of the same file, to the last digits of float32."""
+    photos, run, _ = trained
+    predictor = Predictor(run)
+    for row in rows(run / "eval-val" / "predictions.csv")[:5]:
+        prediction = predictor.predict(photos / row["path"])
+        assert prediction.best.id == row["predicted"]
+        assert prediction.best.probability == pytest.approx(float(row["confidence"]), abs=1e-5)
+
+
+def test_a_damaged_network_is_named(trained, tmp_path, capsys):
+    _photos, run, _ = trained
+    broken = tmp_path / "broken"
+    shutil.copytree(run, broken)
+    (broken / "best.safetensors").write_bytes(b"\x80\x04cos\nsystem\n")
+    assert eval_command.main([str(broken)]) == 2
+    assert "best.safetensors is not a safetensors file" in capsys.readouterr().err
+
+
+def test_pictures_can_be_opened(trained):
+    _, run, _ = trained
+    for path in [*run.glob("eval-val/*.png"), *run.glob("plots/*.png")]:
+        assert np.asarray(Image.open(path)).std() > 1
+
+
+@pytest.mark.slow
+def test_the_missions_recipe_runs_two_steps_on_the_real_photographs(real_data, tmp_path):
+    recipe = str(ROOT / "configs" / "monkeys_resnet50.yaml")
+    settings = [f"data.root={real_data / 'monkeys'}", f"run.dir={tmp_path}", f"data.cache_dir={tmp_path / 'cache'}"]
+    small = ["train.max_steps=2", "train.batch_size=16", "data.size=64", "data.workers=1"]
+    assert train.main(["-c", recipe, "-o", *settings, *small]) == 0
+    metrics = json.loads((tmp_path / "monkeys_resnet50" / "metrics.json").read_text())
+    assert metrics["n"] > 100
+    assert metrics["n_leak_free"] == metrics["n"]
