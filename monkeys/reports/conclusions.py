@@ -17,6 +17,7 @@ def conclude(report: AuditReport, records: Sequence[Record]) -> list[str]:
     """What somebody who has never seen the set should know of it."""
     return [
         _balance(report),
+        *_splits(report),
         *_sizes(report, records),
         _copies(report),
         *_leaks(report),
@@ -25,16 +26,23 @@ def conclude(report: AuditReport, records: Sequence[Record]) -> list[str]:
 
 
 def _balance(report: AuditReport) -> str:
+    names = {label: name.replace("_", " ") for label, name in report.class_names.items()}
     counts = {label: sum(row.values()) for label, row in report.classes.items()}
     large, small = max(counts, key=lambda label: counts[label]), min(counts, key=lambda label: counts[label])
     if not counts[small]:
-        return f"{report.class_names[small]} has no readable image."
+        return f"{names[small]} has no readable image."
     ratio = counts[large] / counts[small]
     verdict = "the classes are balanced" if ratio <= BALANCED else "consider train.class_weights=inverse"
     return (
-        f"The largest class ({report.class_names[large]}, {counts[large]}) has {ratio:.2f} times the images of the "
-        f"smallest ({report.class_names[small]}, {counts[small]}): {verdict}."
+        f"The largest class ({names[large]}, {counts[large]}) has {ratio:.2f} times the images of the "
+        f"smallest ({names[small]}, {counts[small]}): {verdict}."
     )
+
+
+def _splits(report: AuditReport) -> list[str]:
+    if any(row.get(split) for row in report.classes.values() for split in ("val", "test")):
+        return []
+    return ["It has no validation images of its own; a part of each class is set aside when training starts."]
 
 
 def _sizes(report: AuditReport, records: Sequence[Record]) -> list[str]:
@@ -53,10 +61,9 @@ def _sizes(report: AuditReport, records: Sequence[Record]) -> list[str]:
     aspects = np.array([r.width / r.height for r in records])
     small = np.mean([r.width < 1000 and r.height < 1000 for r in records])
     between = np.mean((aspects >= 1) & (aspects <= 2))
-    low, high = np.percentile(aspects, [2.5, 97.5])
     sentences.append(
-        f"{small:.0%} of the images are below 1000 × 1000 pixels; {between:.0%} are between 1:1 and 2:1, and 95 % have "
-        f"a width between {low:.2f} and {high:.2f} times the height."
+        f"{small:.0%} of the images are below 1000 × 1000 pixels. {between:.0%} are from square to twice as wide as "
+        f"high; the narrowest is {aspects.min():.2f} times as wide as high, the widest {aspects.max():.2f} times."
     )
     return sentences
 

@@ -153,6 +153,7 @@ def _page(source: Path, report: AuditReport, images: Labelled, out: Path) -> Pat
         "title": f"Exploration of {source.name}",
         "source": str(source),
         "report": report,
+        "held_out": any(split != "train" for _, split, _ in images),
         "conclusions": conclude(report, [record for _, _, record in images]),
         "pictures": {name: inline(out / f"{name}.png") for name in names},
         "lists": [

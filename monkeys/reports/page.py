@@ -26,6 +26,7 @@ def write_page(template: str, context: Mapping[str, Any], path: Path) -> Path:
         lstrip_blocks=True,
     )
     environment.filters["percent"] = lambda share, digits=1: "–" if share is None else f"{100 * share:.{digits}f} %"
+    environment.filters["spaced"] = lambda name: name.replace("_", " ")
     environment.filters["number"] = lambda value: f"{value:,}".replace(",", "\u202f")
     atomic.write_text(path, environment.get_template(template).render(context))
     return path
