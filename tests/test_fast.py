@@ -16,6 +16,7 @@ from scipy import ndimage
 from scipy.spatial import Delaunay
 from scipy.stats import ks_2samp
 from skimage.segmentation import slic
+from skimage.util import regular_grid
 
 from monkeys.augment import operation_pairs
 from monkeys.augment import operations as op
@@ -25,7 +26,7 @@ from monkeys.augment.pairs import fixed, operations_of
 from monkeys.augment.piecewise import dense_map, moved_grid
 from monkeys.augment.plans import IMAGENETTE, PLANS, REPORT
 from monkeys.augment.recipes import imgaug_augmenter
-from monkeys.augment.superpixels import segment
+from monkeys.augment.superpixels import lattice, segment
 
 DRAWS = 500
 LEAST_P = 0.01
@@ -61,11 +62,11 @@ def effect(before: np.ndarray, after: np.ndarray) -> tuple[float, ...]:
 
 
 def displacement(before: np.ndarray, after: np.ndarray) -> tuple[float, ...]:
-    """Of an image whose red is x and whose green is y: mean shift along x, along y, and one pixel's shift along x."""
+    """Of an image whose red is x and whose green is y: mean shift and mean distance along each, one pixel's shift."""
     moved = after.astype(np.float64) - before
     height, width = before.shape[:2]
-    inner = moved[4:-4, 4:-4]
-    return np.abs(inner[..., 0]).mean(), np.abs(inner[..., 1]).mean(), moved[height // 3, width // 2, 0]
+    x, y = moved[4:-4, 4:-4, 0], moved[4:-4, 4:-4, 1]
+    return x.mean(), y.mean(), np.abs(x).mean(), np.abs(y).mean(), moved[height // 3, width // 2, 0]
 
 
 def p_values(
@@ -105,8 +106,7 @@ def test_effect_has_the_same_distribution(operation: op.Operation) -> None:
     assert min(values) > LEAST_P, values
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", [op.Affine, op.Elastic, op.PiecewiseAffine])
+@pytest.mark.parametrize("kind", [op.Affine, op.Elastic, pytest.param(op.PiecewiseAffine, marks=pytest.mark.slow)])
 def test_displacement_has_the_same_distribution(kind: type[op.Operation]) -> None:
     y, x = np.mgrid[:64, :64]
     ramp = np.dstack([x, y, x]).astype(np.uint8) * 3
@@ -151,6 +151,28 @@ def test_whole_recipe_has_the_same_distribution() -> None:
     assert min(values) > LEAST_P, values
 
 
+@pytest.mark.parametrize("build", [imgaug_augmenter, fast_augmenter])
+def test_affine_draws_axes_and_border_colours_apart(build: Callable) -> None:
+    smaller = replace(
+        IMAGENETTE,
+        scale=op.Between(0.4, 0.8),
+        per_axis=True,
+        shift=op.Between(0, 0),
+        rotation=op.Between(0, 0),
+        fill=op.Between(0, 200),
+    )
+    white = np.full((60, 60, 3), 255, np.uint8)
+    after = [build(smaller)(white, np.random.default_rng(draw)) for draw in range(40)]
+    inside = [(image == 255).all(axis=2) for image in after]
+    spans = np.array([(mask.any(axis=0).sum(), mask.any(axis=1).sum()) for mask in inside])
+    corners = np.array([image[0, 0] for image in after], int)
+    for first, second in ((spans[:, 0], spans[:, 1]), (corners[:, 0], corners[:, 1]), (corners[:, 1], corners[:, 2])):
+        assert abs(np.corrcoef(first, second)[0, 1]) < 0.5
+        assert first.std() > 0
+    alike = build(replace(smaller, per_axis=False))(white, np.random.default_rng(0))
+    assert (alike == 255).all(axis=2).any(axis=0).sum() == (alike == 255).all(axis=2).any(axis=1).sum()
+
+
 def test_affine_matrix_is_imgaugs_with_different_axes() -> None:
     image = picture(40, 60)
     linear = affine_matrix(0.8, 1.2, np.deg2rad(30), np.deg2rad(-10))
@@ -188,6 +210,14 @@ def _falling(corners: np.ndarray) -> np.ndarray:
         ends = {i * columns + j, (i + 1) * columns + j + 1}
         answer[i, j] = any(ends <= triangle for triangle in triangles)
     return answer
+
+
+@pytest.mark.parametrize("size", [(128, 128), (64, 48), (7, 90), (100, 3), (12, 12)])
+def test_centres_lie_on_scikit_images_grid(size: tuple[int, int]) -> None:
+    for wanted in (20, 21, 50, 99, 163, 200):
+        slices = regular_grid((1, *size), wanted)[1:]
+        counts = tuple(len(range(side)[part]) for side, part in zip(size, slices, strict=True))
+        assert lattice(size, wanted) == (counts, max(part.step or 1 for part in slices))
 
 
 def test_segments_are_connected_and_numbered_from_zero() -> None:

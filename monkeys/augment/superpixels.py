@@ -38,7 +38,7 @@ def superpixels(image: np.ndarray, rng: np.random.Generator, *, replace: Between
 def segment(image: np.ndarray, wanted: int) -> np.ndarray:
     """About `wanted` connected segments of an image [H, W, 3] uint8: labels [H, W] int32, 0 to n - 1."""
     height, width = image.shape[:2]
-    (rows, columns), step = _lattice((height, width), wanted)
+    (rows, columns), step = lattice((height, width), wanted)
     side = math.ceil(max(height / rows, width / columns))
     # To whole cells by repeating pixels: smoothing would take away the speckle that breaks segments up.
     whole = cv2.resize(image, (columns * side, rows * side), interpolation=cv2.INTER_NEAREST_EXACT)
@@ -50,16 +50,15 @@ def segment(image: np.ndarray, wanted: int) -> np.ndarray:
     return cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
 
 
-def _lattice(size: tuple[int, int], wanted: int) -> tuple[tuple[int, int], int]:
-    """Rows and columns of centres, and the distance between them in pixels."""
-    height, width = size
-    if height * width <= wanted:
+def lattice(size: tuple[int, int], wanted: int) -> tuple[tuple[int, int], int]:
+    """Rows and columns of the centres in an image [H, W], and the distance between two of them in pixels."""
+    if math.prod(size) <= wanted:
         return size, 1
-    spacing = min(math.sqrt(height * width / wanted), height * width / wanted)
-    if spacing > min(size):  # an image too narrow for more than one row or column
-        spacing = max(size) / wanted
-    step, start = max(1, round(spacing)), int(spacing // 2)
-    return (len(range(min(start, height - 1), height, step)), len(range(min(start, width - 1), width, step))), step
+    spacings = [math.sqrt(math.prod(size) / wanted)] * 2
+    if spacings[0] > min(size):  # too narrow for more than one row or column
+        spacings = [side if side == min(size) else max(size) / wanted for side in size]
+    counts = [len(range(int(gap // 2), side, round(gap))) for gap, side in zip(spacings, size, strict=True)]
+    return (counts[0], counts[1]), max(map(round, spacings))
 
 
 def _features(image: np.ndarray, size: tuple[int, int], step: int, side: int) -> np.ndarray:
