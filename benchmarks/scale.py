@@ -4,9 +4,9 @@
 
 Draws that many small JPEG files (one in twenty is a re-encoded copy) into a temporary folder, runs every stage in a
 process of its own, and prints a Markdown table: seconds, seconds of all processors (which a busy machine changes less;
-grouping includes making its signatures), and the peak of resident memory, workers included. Grouping
-alone is also run on generated signatures, so that `--images 100000 --stages grouping` needs no files. 100,000 images take
-about half a gigabyte of disk.
+for grouping they include making its signatures), and the peak of resident memory, workers included. Grouping alone is
+also run on generated signatures, so that `--images 100000 --stages grouping` needs no files. 100,000 images take about
+half a gigabyte of disk.
 """
 
 from __future__ import annotations
