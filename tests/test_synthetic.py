@@ -14,7 +14,7 @@ import pytest
 from monkeys.data.labels import read_names
 from monkeys.data.synthetic import Draft, draw_set
 from monkeys.data.synthetic.anatomy import draw_monkey
-from monkeys.data.synthetic.species import SPECIES, difference
+from monkeys.data.synthetic.species import SPECIES, Traits, difference
 from monkeys.errors import UserError
 
 SMALL = (96, 200)
@@ -124,9 +124,7 @@ def test_species_differ_in_few_traits_and_own_none() -> None:
      ("coat", "spotted"), ("tail", "ringed"), ("tail", "tufted")],
 )  # fmt: skip
 def test_every_trait_can_be_seen(trait: str, value: str) -> None:
-    plain = dataclasses.replace(
-        SPECIES[0].traits, ears="round", crown="smooth", mane="none", eyes="plain", muzzle="plain", coat="plain", tail="plain"
-    )
+    plain = Traits("round", "smooth", "none", "plain", "plain", "plain", "plain", "warm")
     draft = Draft(0, "train", 0, 1)
     images = []
     for traits in (plain, dataclasses.replace(plain, **{trait: value})):
