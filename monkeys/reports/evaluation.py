@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from .. import atomic
-from ..evaluation.metrics import Answer, Named, Predictions, answers, confusion, reliability, to_csv
+from ..evaluation.metrics import Answer, Named, Predictions, answers, confusion, reliability, write_predictions
 from . import plots, plots_sheets
+from .plots_base import spaced
 
 SHOWN_ERRORS, SHOWN_SAMPLES = 24, 16
 THUMBNAIL = 160  # pixels per side
@@ -36,9 +37,9 @@ def write_evaluation(
     """
     out.mkdir(parents=True, exist_ok=True)
     rows = answers(predictions, classes, temperature)
-    names = {info.id: info.name for info in classes}
+    names = {info.id: spaced(info.name) for info in classes}
     matrix = confusion(rows, classes)
-    atomic.write_text(out / "predictions.csv", to_csv(rows))
+    write_predictions(out / "predictions.csv", rows)
     atomic.write_text(out / "per_class.csv", _table(metrics["per_class"]))
     atomic.write_text(out / "confusion_matrix.csv", _matrix(matrix, classes))
     plots.confusion_matrix(matrix, [info.name for info in classes], out / "confusion_matrix.png")
@@ -54,7 +55,7 @@ def _errors(rows: Sequence[Answer], names: Mapping[str, str], thumbnails: Thumbn
     wrong = sorted((row for row in rows if not row.correct), key=lambda row: -row.loss)
     shown = wrong[:SHOWN_ERRORS]
     captions = [f"{names[row.label]} →\n{names[row.predicted]} {row.confidence:.0%}" for row in shown]
-    title = f"Worst mistakes: {len(shown)} of {len(wrong)} wrong among {len(rows)} (true → predicted, confidence)"
+    title = f"{len(shown)} worst of {len(wrong)} mistakes (true → predicted, confidence)" if shown else "No mistakes"
     plots_sheets.sheet([_thumbnail(thumbnails(row.path)) for row in shown], captions, path, columns=6, title=title)
 
 

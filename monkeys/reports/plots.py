@@ -1,71 +1,32 @@
-"""Pictures of runs and of predictions. With its siblings `plots_*`, the only door to matplotlib.
-
-Figures are objects of their own: no pyplot, no global state. Colours are Okabe and Ito's, which colour-blind people
-can tell apart.
-"""
+"""Pictures of runs and of predictions: curves, confusion, classes, calibration."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import PowerNorm
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from .. import atomic
+from .plots_base import (
+    ALL_LABELS,
+    COLOURS,
+    SLANTED,
+    figure,
+    name_ticks,
+    plain_logarithm,
+    save,
+    styled,
+    tidy,
+)
 
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
-SLANTED = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"}
-RIGHT, WRONG = "#009E73", "#D55E00"
-DPI = 110
 POINTS = 40  # epochs up to which each is marked
-LONGEST = 40.0  # inches per side: matplotlib draws 65536 pixels at most, and nobody scrolls that far
-ALL_LABELS = 100  # classes up to which each is named
 
 
-def figure(width: float, height: float, title: str) -> Figure:
-    """An empty figure, in inches, with a limit."""
-    made = Figure(figsize=(min(width, LONGEST), min(height, LONGEST)), dpi=DPI, layout="constrained")
-    FigureCanvasAgg(made)
-    made.suptitle(title, fontsize=12, fontweight="bold")
-    return made
-
-
-def save(made: Figure, path: Path) -> Path:
-    """Write a PNG."""
-    picture = io.BytesIO()
-    made.savefig(picture, format="png")
-    atomic.write_bytes(path, picture.getvalue())
-    return path
-
-
-def tidy(axes: Axes, xlabel: str = "", ylabel: str = "") -> None:
-    """Labels, a light grid, no box."""
-    axes.set_xlabel(xlabel)
-    axes.set_ylabel(ylabel)
-    axes.grid(True, alpha=0.25, linewidth=0.6)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-
-
-def name_ticks(axis: Axis, names: Sequence[str], most: int, **style: Any) -> None:
-    """Names of 0, 1, 2 … on an axis; every second, third … where there are more than can be read."""
-    every = max(1, -(-len(names) // most))
-    axis.set_ticks(range(0, len(names), every), [spaced(name) for name in names[::every]], **style)
-
-
-def spaced(name: str) -> str:
-    """A class name as people write it."""
-    return name.replace("_", " ")
-
-
+@styled
 def curves(history: Mapping[str, Sequence[float]], path: Path) -> Path:
     """Loss, accuracy and learning rate by epoch, from the columns of history.csv."""
     made = figure(11, 3.6, "Training")
@@ -76,9 +37,10 @@ def curves(history: Mapping[str, Sequence[float]], path: Path) -> Path:
         name = "training" if part == "train" else "validation"
         left.plot(epochs, history[f"{part}_loss"], style, color=colour, marker=mark, label=name)
         middle.plot(epochs, history[f"{part}_top1"], style, color=colour, marker=mark, label=name)
-    best = int(np.argmax(history["val_top1"]))
-    height = history["val_top1"][best]
-    middle.plot(epochs[best], height, "o", color=COLOURS[5], label=f"best validation: {height:.1%}")
+    known = [(top1, epoch) for epoch, top1 in zip(epochs, history["val_top1"], strict=True) if top1 == top1]
+    if known:
+        height, epoch = max(known, key=lambda pair: pair[0])  # the first of equals, as in training
+        middle.plot(epoch, height, "o", color=COLOURS[5], label=f"best validation: {height:.1%}")
     middle.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     middle.set_ylim(0, 1)
     right.plot(epochs, history["lr"], color=COLOURS[2], marker=mark)
@@ -90,6 +52,7 @@ def curves(history: Mapping[str, Sequence[float]], path: Path) -> Path:
     return save(made, path)
 
 
+@styled
 def compare_curves(runs: Mapping[str, Mapping[str, Sequence[float]]], path: Path) -> Path:
     """Validation loss and accuracy of several runs, from the columns of their history.csv."""
     made = figure(11, 4, "Validation, run by run")
@@ -115,12 +78,14 @@ def _whole_epochs(axes: Axes, epochs: Sequence[float]) -> None:
         axes.set_xlim(epochs[0] - 1, epochs[0] + 1)
 
 
+@styled
 def confusion_matrix(matrix: np.ndarray, names: Sequence[str], path: Path) -> Path:
     """Counts [true, predicted], coloured by share of the true class; rare confusions are lifted out of the white."""
     count = len(names)
     side = min(16.0, 3.5 + 0.55 * count)
-    made = figure(side, side * 0.92, f"Confusion: {int(matrix.trace())} of {int(matrix.sum())} right")
+    made = figure(side, side * 0.92)
     axes = made.subplots()
+    axes.set_title(f"Confusion: {int(matrix.trace())} of {int(matrix.sum())} right", fontsize=12, fontweight="bold")
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     image = axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.5, vmin=0, vmax=1))
     points = min(10.0, 0.55 * 72 * 0.75 * side / count)  # three quarters of the side are cells
@@ -139,6 +104,7 @@ def confusion_matrix(matrix: np.ndarray, names: Sequence[str], path: Path) -> Pa
     return save(made, path)
 
 
+@styled
 def per_class_bars(rows: Sequence[Mapping[str, Any]], path: Path) -> Path:
     """Recall of each class with its 95 % interval, worst at the top; of very many classes, the worst hundred."""
     present = sorted((row for row in rows if row["support"]), key=lambda row: row["recall"])
@@ -157,6 +123,7 @@ def per_class_bars(rows: Sequence[Mapping[str, Any]], path: Path) -> Path:
     return save(made, path)
 
 
+@styled
 def reliability(bins: Sequence[Mapping[str, float]], ece: float, path: Path) -> Path:
     """Accuracy against confidence: on the diagonal, confidence means what it says."""
     made = figure(5.6, 5.2, f"Calibration: expected error {ece:.1%}")
@@ -186,6 +153,7 @@ def reliability(bins: Sequence[Mapping[str, float]], ece: float, path: Path) -> 
     return save(made, path)
 
 
+@styled
 def lr_finder(rates: Sequence[float], losses: Sequence[float], suggestion: float, path: Path) -> Path:
     """Smoothed loss against the rate, with the rate to start from."""
     made = figure(7, 4.2, f"Learning-rate range test: start from about {suggestion:.1e}")
@@ -193,5 +161,6 @@ def lr_finder(rates: Sequence[float], losses: Sequence[float], suggestion: float
     axes.semilogx(rates, losses, color=COLOURS[0])
     axes.axvline(suggestion, color=COLOURS[5], linestyle="--", label=f"{suggestion:.2e}: steepest fall")
     tidy(axes, "learning rate", "smoothed training loss")
+    plain_logarithm(axes.xaxis)
     axes.legend(frameon=False)
     return save(made, path)

@@ -9,13 +9,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
-from .plots import ALL_LABELS, COLOURS, figure, name_ticks, save, tidy
+from .plots_base import ALL_LABELS, COLOURS, figure, name_ticks, save, styled, tidy
 
 SPLIT_COLOURS = {"train": COLOURS[0], "val": COLOURS[1], "test": COLOURS[2]}
 SPLIT_NAMES = {"train": "training", "val": "validation", "test": "test"}
 _MARKERS = {"train": "o", "val": "^", "test": "s"}
 
 
+@styled
 def labels_per_class(counts: Mapping[str, Mapping[str, int]], path: Path) -> Path:
     """Images of each class, by split. counts: class name -> split -> number."""
     splits = [split for split in SPLIT_COLOURS if any(split in row for row in counts.values())]
@@ -31,7 +32,8 @@ def labels_per_class(counts: Mapping[str, Mapping[str, int]], path: Path) -> Pat
             axes.bar_label(bars, fontsize=8, padding=2)
     _class_rows(axes, list(counts))
     tidy(axes, "images")
-    axes.legend(frameon=False, ncols=3, loc="lower right", bbox_to_anchor=(1, 1))
+    if splits:
+        axes.legend(frameon=False, ncols=3, loc="lower right", bbox_to_anchor=(1, 1))
     return save(made, path)
 
 
@@ -41,6 +43,7 @@ def _class_rows(axes: Axes, names: Sequence[str]) -> None:
     axes.set_ylim(len(names) - 0.4, -0.6)
 
 
+@styled
 def sizes(points: Mapping[str, Sequence[tuple[int, int]]], caption: str, path: Path) -> Path:
     """Width against height of every image, by split, with the lines of aspect 1:1 and 2:1."""
     made = figure(7, 6.2, caption)
@@ -71,6 +74,7 @@ def sizes(points: Mapping[str, Sequence[tuple[int, int]]], caption: str, path: P
     return save(made, path)
 
 
+@styled
 def file_sizes(kilobytes: Sequence[float], path: Path) -> Path:
     """Histogram of file sizes on a logarithmic axis."""
     made = figure(7, 3.8, f"File sizes: half of the files are under {np.median(kilobytes):,.0f} kB")
@@ -85,6 +89,7 @@ def file_sizes(kilobytes: Sequence[float], path: Path) -> Path:
     return save(made, path)
 
 
+@styled
 def colours(means: Mapping[str, np.ndarray], path: Path) -> Path:
     """Mean red, green and blue of each class's images, [N, 3] from 0 to 1, with the spread between images."""
     made = figure(9, 1.5 + 0.36 * len(means), "Mean colour of the images, ± standard deviation within the class")

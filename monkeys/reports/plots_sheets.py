@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
 
-from .plots import RIGHT, WRONG, figure, save
+from .plots_base import RIGHT, WRONG, figure, save, styled
 
 CELL = 1.75  # inches
+GAP, LINE = 0.05, 0.085  # between pictures and of a line of text, in cells
+HEAD = 0.45  # inches for the title
+NARROWEST = 4  # cells, so that the title fits
+LETTERS, MOST_LINES = 29, 4  # of a caption
+
+Caption = list[str]
 
 
+@styled
 def sheet(
     images: Sequence[np.ndarray],
     captions: Sequence[str],
@@ -21,30 +31,45 @@ def sheet(
     title: str,
     marks: Sequence[bool] | None = None,
 ) -> Path:
-    """Pictures [H, W, 3] uint8 with captions; marks tell right from wrong by a sign in the caption and by the frame."""
+    """Pictures [H, W, 3] uint8 with captions above; marks tell right from wrong by a sign and by colour.
+
+    All is drawn on one pair of axes: one for each picture takes many times as long.
+    """
+    columns = max(1, min(columns, len(images)))
+    wrapped = [_wrapped(caption, marks[index] if marks else None) for index, caption in enumerate(captions)]
+    lines = max(map(len, wrapped), default=1)
+    pitch = 1 + lines * LINE + GAP  # from row to row, in cells
     rows = max(1, -(-len(images) // columns))
-    lines = max((caption.count("\n") + 1 for caption in captions), default=1)
-    made = figure(max(CELL * columns, 6), (CELL + 0.2 * lines) * rows + 0.5, title)
-    grid = made.subplots(rows, columns, squeeze=False).ravel()
-    for axes in grid:
-        axes.set_xticks([])
-        axes.set_yticks([])
-        for spine in axes.spines.values():
-            spine.set_visible(False)
-    for index, (axes, image, caption) in enumerate(zip(grid, images, captions, strict=False)):
-        axes.imshow(image, interpolation="antialiased")
-        axes.set_title(caption, fontsize=7.5)
-        if marks is not None:
-            _mark(axes, caption, marks[index])
+    width, height = max(columns, NARROWEST), rows * pitch
+    made = figure(width * CELL, height * CELL + HEAD, title)
+    made.set_layout_engine("none")
+    axes = made.add_axes((0, 0, 1, height * CELL / (height * CELL + HEAD)))
+    axes.axis("off")
+    for index, (image, caption) in enumerate(zip(images, wrapped, strict=True)):
+        left, top = index % columns, index // columns * pitch
+        mark = marks[index] if marks else None
+        ink = "black" if mark is None else (RIGHT if mark else WRONG)
+        style = {"ha": "center", "va": "bottom", "color": ink, "fontsize": 7.5, "linespacing": 1.1}
+        axes.text(left + 0.5, top + (lines + 0.1) * LINE, "\n".join(caption), **style)
+        _place(axes, image, left + GAP / 2, top + (lines + 0.3) * LINE, 1 - GAP, None if mark is None else ink)
     if not images:
-        grid[0].text(0, 0.5, "none", fontsize=12)
+        axes.text(0.1, height / 2, "none", fontsize=12)
+    axes.set(xlim=(0, width), ylim=(height, 0), aspect="auto")  # last, as every picture asks for limits of its own
     return save(made, path)
 
 
-def _mark(axes: object, caption: str, right: bool) -> None:
-    colour = RIGHT if right else WRONG
-    axes.set_title(f"{'✓' if right else '✗'} {caption}", fontsize=7.5, color=colour)
-    for spine in axes.spines.values():
-        spine.set_visible(True)
-        spine.set_color(colour)
-        spine.set_linewidth(2.5)
+def _wrapped(caption: str, mark: bool | None) -> Caption:
+    """Lines that fit over a picture."""
+    sign = "" if mark is None else ("✓ " if mark else "✗ ")
+    lines = [part for line in (sign + caption).split("\n") for part in textwrap.wrap(line, LETTERS) or [""]]
+    return lines if len(lines) <= MOST_LINES else [*lines[: MOST_LINES - 1], "…"]
+
+
+def _place(axes: Axes, image: np.ndarray, left: float, top: float, side: float, frame: str | None) -> None:
+    """Put a picture into the middle of a square, its aspect kept."""
+    scale = side / max(image.shape[:2])
+    width, height = image.shape[1] * scale, image.shape[0] * scale
+    left, top = left + (side - width) / 2, top + (side - height) / 2
+    axes.imshow(image, extent=(left, left + width, top + height, top), interpolation="antialiased")
+    if frame:
+        axes.add_patch(Rectangle((left, top), width, height, fill=False, edgecolor=frame, linewidth=3))
