@@ -6,7 +6,6 @@ import csv
 import io
 import itertools
 import statistics
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -76,12 +75,13 @@ def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _names(runs: Sequence[Path]) -> list[str]:
-    """Folder names; where they repeat, with the folder above."""
+    """Folder names; where they repeat, with as many of the folders above as tell them apart."""
     paths = [path.resolve() for path in runs]
     if len(set(paths)) < len(paths):
         raise UserError("the same run folder is named twice")
-    count = Counter(path.name for path in paths)
-    return [path.name if count[path.name] == 1 else f"{path.parent.name}/{path.name}" for path in paths]
+    deepest = max(len(path.parts) for path in paths)
+    tries = (["/".join(path.parts[-depth:]) for path in paths] for depth in range(1, deepest + 1))
+    return next(names for names in tries if len(set(names)) == len(names))
 
 
 def _read(folder: Path, name: str) -> _Run:

@@ -13,6 +13,7 @@ from . import plots
 from .page import inline, write_page
 
 _EVALUATION_PICTURES = ("confusion_matrix", "per_class", "reliability", "errors", "samples", "cam")
+_OPTIONAL = ("top1_leak_free", "top1_leak_free_low", "top1_leak_free_high", "ece")  # metrics that may be missing
 _TABLES = ("predictions.csv", "per_class.csv", "confusion_matrix.csv", "metrics.json")
 
 
@@ -45,11 +46,11 @@ def evaluations(run: Path) -> list[Path]:
 
 
 def read_history(path: Path) -> dict[str, list[float]]:
-    """Columns of history.csv as numbers; empty columns where there is no such file."""
+    """Columns of history.csv as numbers; a line that is still being written is left out."""
     if not path.exists():
         return {"epoch": []}
     with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+        rows = [row for row in csv.DictReader(file) if all(row.values())]
     return {name: [float(row[name]) for row in rows] for name in rows[0]} if rows else {"epoch": []}
 
 
@@ -63,7 +64,7 @@ def _evaluation(folder: Path, run: Path) -> dict[str, Any]:
     confused = _most_confused(folder / "predictions.csv", {row["id"]: row["name"] for row in metrics["per_class"]})
     return {
         "name": folder.name.removeprefix("eval-"),
-        "metrics": metrics,
+        "metrics": dict.fromkeys(_OPTIONAL) | metrics,
         "pictures": {name: inline(folder / f"{name}.png") for name in _EVALUATION_PICTURES},
         "confused": confused,
         "border": read_json(folder / "cam.json").get("border_share"),
