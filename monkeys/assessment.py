@@ -20,10 +20,11 @@ from .data.loader import load, plain_order
 from .data.manifest import ClassInfo, Manifest, Row, build_manifest, leak_free, locate, unseen
 from .errors import UserError
 from .evaluation.calibration import fit_temperature as best_temperature
-from .evaluation.metrics import Predictions, evaluate_predictions
+from .evaluation.metrics import Predictions, answers, evaluate_predictions
 from .models import head_prefix
 from .progress import progress
 from .reports.evaluation import write_evaluation
+from .reports.saliency import write_saliency
 from .serving.network import RECORD, Network, load_network, read_record
 from .training.engine import predict
 from .training.tta import predict_with_tta
@@ -111,7 +112,19 @@ def assess(
         seed=seed,
         temperature=temperature,
     )
+    _look(target, network, images, predictions, seed)
     return Assessment(target, metrics, predictions, network, images)
+
+
+def _look(out: Path, network: Network, images: Images, predictions: Predictions, seed: int) -> None:
+    """Draw where the network looks, on a few images of each class."""
+    rows = answers(predictions, network.classes)
+    names = {info.id: info.name for info in network.classes}
+
+    def picture(index: int) -> np.ndarray:
+        return network.preprocess.resize(decode(images.root / rows[index].path))
+
+    write_saliency(out, network.model, network.preprocess.normalise, picture, rows, names, seed=seed)
 
 
 def fit_temperature(run: Path) -> float:

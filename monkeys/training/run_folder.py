@@ -97,7 +97,7 @@ class RunFolder:
 
 
 def _take(descriptor: int, folder: Path) -> None:
-    """A POSIX record lock: unlike flock's, forked loader workers do not inherit it and cannot outlive the run with it."""
+    """A POSIX record lock: unlike with flock, forked loader workers do not inherit it, so none outlives the run."""
     try:
         fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
