@@ -7,11 +7,15 @@ import paddle
 from paddle import nn
 
 
+class NoPictureError(ValueError):
+    """No layer of the network has a picture in it."""
+
+
 def grad_cam(model: nn.Layer, images: np.ndarray, class_index: np.ndarray) -> np.ndarray:
     """Heat maps [N, S, S] float32 between 0 and 1 of the last layer that still has a picture.
 
     images: [N, 3, S, S] float32, preprocessed. class_index: [N], the classes asked about. The model ends in evaluation
-    mode; its gradients are cleared.
+    mode; its gradients are cleared. Raises NoPictureError where the network has nothing but vectors inside.
     """
     model.eval()
     layer = _last_spatial_layer(model, images[:1])
@@ -57,7 +61,7 @@ def _last_spatial_layer(model: nn.Layer, image: np.ndarray) -> nn.Layer:
     for hook in hooks:
         hook.remove()
     if not found:
-        raise ValueError("this network has no layer with a picture in it; its input is too small for a heat map")
+        raise NoPictureError("this network has no layer with a picture in it; its input is too small for a heat map")
     return found[-1]
 
 
