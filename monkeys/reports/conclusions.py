@@ -74,9 +74,9 @@ def _copies(report: AuditReport) -> str:
         return "No picture is there twice."
     near = extra - report.exact_duplicates
     return (
-        f"{report.n_readable} files show {report.n_groups} distinct pictures: {report.exact_duplicates} are "
-        f"byte-identical copies, {near} more show a picture that another file has as well. A random split of the files "
-        "would put some on both sides; splits drawn here do not."
+        f"{report.n_readable} files show {report.n_groups} distinct pictures; byte-identical copies beyond the first: "
+        f"{report.exact_duplicates}, re-encoded, rescaled, marked or mirrored ones: {near}. A random split of files "
+        "would put some pictures on both sides; splits drawn here do not."
     )
 
 
@@ -86,8 +86,8 @@ def _leaks(report: AuditReport) -> list[str]:
         total = sum(row.get(split, 0) for row in report.classes.values())
         if leaks:
             sentences.append(
-                f"{len(leaks)} of {total} {name} images ({len(leaks) / total:.0%}) show a picture that training has "
-                "too: look at the leak-free accuracy."
+                f"{len(leaks)} of {total} {name} images ({len(leaks) / total:.0%}) show a picture that training "
+                "also has: look at the leak-free accuracy."
             )
     return sentences
 
@@ -96,7 +96,7 @@ def _trouble(report: AuditReport) -> list[str]:
     sentences = []
     if report.unreadable:
         sentences.append(
-            f"{len(report.unreadable)} files cannot be read; training refuses them unless told to skip them."
+            f"Files that cannot be read: {len(report.unreadable)}. Training refuses to start unless told to skip them."
         )
     if report.odd:
         kinds = Counter(item["kind"] for item in report.odd)
@@ -104,6 +104,6 @@ def _trouble(report: AuditReport) -> list[str]:
         sentences.append(f"Odd, but usable: {listed}.")
     if report.label_conflicts:
         sentences.append(
-            f"{len(report.label_conflicts)} pictures carry more than one label: somebody should look at them."
+            f"Pictures that carry more than one label: {len(report.label_conflicts)}. Somebody should look at them."
         )
     return sentences or ["Every file can be read, and none is odd."]

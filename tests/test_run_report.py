@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from html import unescape
+from pathlib import Path
+
+import pytest
+from invented_runs import history, write_run
+
+from monkeys.reports.run import evaluations, read_history, write_run_report
+
+RIGHT = [True] * 18 + [False] * 6
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    run = write_run(tmp_path_factory.mktemp("runs") / "run", RIGHT, leaking=4, pictures=True)
+    (run / "environment.json").write_text(json.dumps({"device": "cpu", "packages": {"numpy": "1.26.4"}}))
+    write_run_report(run)
+    return run
+
+
+def text_of(run: Path) -> str:
+    return unescape((run / "report.html").read_text(encoding="utf-8"))
+
+
+def test_the_page_says_what_the_figures_are_worth(finished):
+    text = text_of(finished)
+    for said in (
+        "75.0 %",  # 18 of 24
+        "55.1 % to 88.0 %",  # Wilson's interval of 18 of 24, from a table
+        "70.0 %",  # 14 of the 20 that do not leak
+        "chosen on these very images",
+        "lr: 0.1",
+        "numpy 1.26.4",
+        "bald uakari taken for",
+    ):
+        assert said in text, said
+
+
+def test_the_page_needs_no_network_and_escapes_names(finished):
+    page = (finished / "report.html").read_text(encoding="utf-8")
+    assert "<b>howler" not in page
+    assert "http" not in re.sub(r"base64,[^\"]*", "", page)
+    assert "<script" not in page
+    sources = re.findall(r'<img src="([^"]{22})', page)
+    assert len(sources) == 6  # curves and five pictures of the examination
+    assert all(source.startswith("data:image/") for source in sources)
+    for link in re.findall(r'href="([^"]+)"', page):
+        assert (finished / link).is_file(), link
+
+
+def test_curves_are_drawn(finished):
+    assert (finished / "plots" / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_is_missing_is_left_out(tmp_path):
+    write_run_report(tmp_path)
+    text = text_of(tmp_path)
+    for heading in ("Validation", "Training", "Settings", "Environment", "<img"):
+        assert heading not in text
+
+
+def test_figures_of_older_metrics_are_left_out(tmp_path, finished):
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    metrics = json.loads((run / "eval-val/metrics.json").read_text())
+    metrics["selected_on_this_split"] = False
+    for name in ("ece", "top1_leak_free_low", "top1_leak_free_high"):
+        del metrics[name]
+    (run / "eval-val/metrics.json").write_text(json.dumps(metrics))
+    write_run_report(run)
+    assert "chosen on these very images" not in text_of(run)
+
+
+def test_the_test_split_comes_first(tmp_path):
+    for name in ("eval-val", "eval-zoo", "eval-test", "eval-broken"):
+        (tmp_path / name).mkdir()
+        if name != "eval-broken":
+            (tmp_path / name / "metrics.json").write_text("{}")
+    assert [folder.name for folder in evaluations(tmp_path)] == ["eval-test", "eval-zoo", "eval-val"]
+
+
+def test_a_history_that_is_still_written(tmp_path):
+    path = tmp_path / "history.csv"
+    path.write_text(history(3).removesuffix("\n").rpartition(",")[0])
+    assert read_history(path)["epoch"] == [1, 2]
+    assert read_history(tmp_path / "none.csv") == {"epoch": []}
+    path.write_text(history(0))
+    assert read_history(path) == {"epoch": []}
