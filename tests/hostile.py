@@ -222,7 +222,8 @@ def _bombs() -> list[Case]:
     start = giant_jpeg.index(b"\xff\xc0")
     giant_jpeg[start + 5 : start + 9] = b"\xff\xdc\xff\xdc"
     many_scans = _repeat_last_scan(encoded(Image.new("L", (4000, 4000), 99), "JPEG", progressive=True), 60)
-    giant_webp = b"RIFF" + struct.pack("<I", 22) + b"WEBPVP8X" + struct.pack("<I", 10) + b"\0" * 4 + b"\xff" * 6
+    giant_webp = bytearray(encoded(image, "WEBP", save_all=True, append_images=[photo(seed=1)]))
+    giant_webp[24:30] = b"\xfe\x3f\0" * 2  # a canvas far larger than its frames
     zeros = zlib.compress(bytes(200_000_000), 9)
     text = small[:33] + chunk(b"zTXt", b"note\0\0" + zeros) + small[33:]
     profile = small[:33] + chunk(b"iCCP", b"icc\0\0" + zeros) + small[33:]
@@ -237,7 +238,7 @@ def _bombs() -> list[Case]:
         Case("zeros_65_megapixels.png", png((8100, 8100), 1, 0, bytes(1014 * 8100)), pixels),
         Case("giant.gif", b"GIF89a\xff\xff\xff\xff\0\0\0,\0\0\0\0\xff\xff\xff\xff\0\x02\0;", pixels),
         Case("giant.jpg", bytes(giant_jpeg), pixels),
-        Case("giant.webp", giant_webp, pixels),
+        Case("giant.webp", bytes(giant_webp), "16383×16383"),
         Case(
             "giant.bmp", b"BM" + struct.pack("<IIIIiiHHIIiiII", 0, 0, 54, 40, 50_000, 50_000, 1, 24, *[0] * 6), pixels
         ),

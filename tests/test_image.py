@@ -130,17 +130,14 @@ def test_transparent_palette_entries_lie_on_white() -> None:
 def test_the_transparent_grey_of_a_png(bits: int) -> None:
     """The colour is given in the file's scale, whatever its depth."""
     top = 2**bits - 1
-    size, row = ((1, 1), struct.pack(">H", top)) if bits == 16 else ((1, 1), bytes([top << (8 - bits) & 255]))
-    black = bytes(len(row))
-    clear = chunk(b"tRNS", struct.pack(">H", top))
-    assert decode(png(size, bits, 0, b"\0" + row, before=clear))[0, 0].tolist() == [255] * 3
-    clear = chunk(b"tRNS", struct.pack(">H", 0))
-    assert decode(png(size, bits, 0, b"\0" + black, before=clear))[0, 0].tolist() == [255] * 3
-    clear = chunk(b"tRNS", struct.pack(">H", top))
-    assert decode(png(size, bits, 0, b"\0" + black, before=clear))[0, 0].tolist() == [0] * 3
+    value = top // 3
+    row = b"\0" + (struct.pack(">H", value) if bits == 16 else bytes([value << (8 - bits)]))
+    for clear, expected in ((value, 255), (top, round(255 * value / top))):
+        data = png((1, 1), bits, 0, row, before=chunk(b"tRNS", struct.pack(">H", clear)))
+        assert decode(data)[0, 0].tolist() == [expected] * 3
 
 
-@pytest.mark.parametrize("scale", [1, 257])
+@pytest.mark.parametrize("scale", [1, 256])
 def test_the_transparent_colour_of_a_png(scale: int) -> None:
     values = np.array([[[9, 8, 7], [1, 2, 3]]], np.uint8 if scale == 1 else np.uint16) * scale
     clear = chunk(b"tRNS", struct.pack(">HHH", *(channel * scale for channel in (9, 8, 7))))
@@ -450,10 +447,10 @@ def test_resize_gives_a_square(fit: str, size: tuple[int, int]) -> None:
 
 
 def test_shrinking_averages_areas() -> None:
-    """Every pixel counts: a fine pattern becomes grey, not moiré."""
-    image = np.zeros((256, 256, 3), np.uint8)
-    image[::2, ::2] = image[1::2, 1::2] = 200
-    assert np.abs(Preprocess(64).resize(image).astype(int) - 100).max() <= 1
+    """Every pixel counts."""
+    image = np.random.default_rng(0).integers(0, 256, (256, 512, 3), dtype=np.uint8)
+    blocks = image.reshape(64, 4, 64, 8, 3).mean((1, 3))
+    assert np.abs(Preprocess(64).resize(image) - blocks).max() <= 0.51
 
 
 def test_enlarging_does_not_overshoot() -> None:
@@ -464,9 +461,9 @@ def test_enlarging_does_not_overshoot() -> None:
 
 
 def test_one_axis_may_grow_while_the_other_shrinks() -> None:
-    stripes = np.zeros((8, 256, 3), np.uint8)
-    stripes[:, ::2] = 200
-    assert np.abs(Preprocess(64).resize(stripes).astype(int) - 100).max() <= 1
+    columns = np.random.default_rng(0).integers(0, 256, (1, 256, 3), dtype=np.uint8)
+    blocks = columns.reshape(1, 64, 4, 3).mean(2)
+    assert np.abs(Preprocess(64).resize(columns.repeat(8, 0)) - blocks).max() <= 0.51
 
 
 def test_crop_takes_the_middle_square() -> None:
