@@ -166,6 +166,18 @@ def test_a_class_of_one_picture_stays_in_training(tmp_path: Path, caplog: pytest
     assert "no validation images of b" in caplog.text
 
 
+def test_a_crowd_of_copies_is_mentioned(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    root = folder(tmp_path / "set", {"a": 8, "b": 8})
+    for index in range(49):
+        shutil.copy(root / "a/000.jpg", root / f"a/copy{index}.jpg")
+    build(root, tmp_path)
+    assert "count as one picture" not in caplog.text
+    shutil.copy(root / "a/000.jpg", root / "a/copy.jpg")
+    manifest = build(root, tmp_path)
+    assert "51 of 66 images count as one picture (such as a/000.jpg)" in caplog.text
+    assert {row.label for row in manifest.of("val")} == {"a", "b"}
+
+
 def test_two_labels_of_one_picture_never_reach_validation(tmp_path: Path) -> None:
     root = folder(tmp_path / "set", {"a": 8, "b": 8})
     for index in range(6):

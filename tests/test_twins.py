@@ -12,7 +12,8 @@ from invented import picture, watermarked
 from PIL import Image
 
 from monkeys.data import twins
-from monkeys.data.twins import SIDE, UnionFind, compare, is_plain, matches, signature
+from monkeys.data.signatures import SIDE, detail_of, is_plain, signature
+from monkeys.data.twins import UnionFind, compare, matches
 
 
 def _jpeg(image: np.ndarray, quality: int) -> np.ndarray:
@@ -24,6 +25,11 @@ def _jpeg(image: np.ndarray, quality: int) -> np.ndarray:
 def _crop(image: np.ndarray, share: float) -> np.ndarray:
     top, left = (round(side * share / 2) for side in image.shape[:2])
     return image[top : image.shape[0] - top, left : image.shape[1] - left]
+
+
+def measured(both: np.ndarray) -> list[twins.Pair]:
+    """The first and the second of these signatures, examined."""
+    return twins.examine(both, detail_of(both), np.array([0]), np.array([1]), mirrored=False)
 
 
 COPIES = {
@@ -53,7 +59,7 @@ def test_a_stamp_lowers_the_correlation_but_not_that_of_the_rest() -> None:
     for seed in range(8):
         image = picture(seed)
         both = np.stack([signature(image), signature(_jpeg(watermarked(image), 60))])
-        [pair] = twins.examine(both, np.array([0]), np.array([1]), mirrored=False)
+        [pair] = measured(both)
         assert pair.correlation < 0.97 < 0.998 < pair.uncovered
         assert compare(both).groups.tolist() == [0, 0]
 
@@ -109,8 +115,7 @@ def test_chains_hold_together_and_report_only_their_links() -> None:
     assert set(comparison.groups.tolist()) == {0}
     assert len(comparison.twins) == 8
     assert comparison.look_alikes == []  # pairs of one group need no judging
-    ends = twins.examine(np.stack(steps), np.array([0]), np.array([8]), mirrored=False)
-    assert not ends[0].same
+    assert not any(pair.same for pair in measured(np.stack([steps[0], steps[8]])))
 
 
 def test_block_borders_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,8 @@ from .. import runtime
 from .layout import Entry, Source, read_source
 from .look import examine
 from .records import Record, Store
-from .twins import SIDE, Comparison, Pair, compare
+from .signatures import SIDE
+from .twins import Comparison, Pair, compare
 
 _METHOD = 1  # raised when pictures would be grouped differently
 

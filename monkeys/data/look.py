@@ -18,7 +18,7 @@ from ..progress import progress
 from .image import MAX_BYTES, ImageError, ImageInfo, decode_with_info, read_file
 from .pool import in_processes
 from .records import Record, Stamp, Store
-from .twins import SIDE, cells, grey, is_plain
+from .signatures import SIDE, cells, grey, is_plain
 
 ODD = {
     "wrong-suffix": "the name says another format",

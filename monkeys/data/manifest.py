@@ -130,6 +130,7 @@ def build_manifest(
     examined = audit(root, cache_dir=cache_dir, workers=workers, exclude=exclude)
     manifest = _usable(examined, odd, skip_unreadable)
     _check(manifest, root, examined, split)
+    _mention_crowd(manifest)
     if split:
         if not grouped:
             log.warning("data.grouped=false: copies and twins of one picture may fall on both sides of the split")
@@ -204,6 +205,19 @@ def _check(manifest: Manifest, root: Path, examined: Audit, split: bool) -> None
         raise UserError(f"{root}: held-out images of {', '.join(strange)}, which training has no images of")
     if len(trained) < 2:
         raise UserError(f"{root}: only one class ({manifest.classes[0].id}); a classifier needs two or more")
+
+
+def _mention_crowd(manifest: Manifest) -> None:
+    """Say so where pictures are so much alike that a large part of them counts as one."""
+    counts = Counter(row.group for row in manifest.rows)
+    group, size = counts.most_common(1)[0]
+    if size > max(50, len(manifest.rows) // 20):
+        example = next(row.path for row in manifest.rows if row.group == group)
+        log.warning(
+            "%d of %d images count as one picture (such as %s) and stay on one side of the split; if they differ, "
+            "data.grouped=false divides them all the same",
+            *(size, len(manifest.rows), example),
+        )
 
 
 def _divided(manifest: Manifest, plan: Plan, grouped: bool) -> Manifest:

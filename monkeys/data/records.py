@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from .. import atomic
-from .twins import SIDE
+from .signatures import SIDE
 
 log = logging.getLogger("monkeys")
 

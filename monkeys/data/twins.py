@@ -1,45 +1,48 @@
 """Which pictures show the same photograph: signatures, comparison of all with all, and groups.
 
-A signature is the picture squashed to 24x24 grey cells. Two measures decide. *Correlation* of the cells is blind to
-size, encoding, brightness and contrast, but every picture of sky above grass has a high one. *Detail* is the
-correlation of what remains after a blur is subtracted; unrelated smooth pictures have none in common. A pair is the
-same photograph when its detail agrees and its correlation exceeds 0.97, or when the three quarters of the cells that
-agree best, a stamped text or banner left out, fit almost exactly. The numbers lie in gaps that real photographs leave
-empty: on the ten-monkeys set the highest correlation of different photographs is 0.956 (two moments of one scene) and
-the lowest of a re-encoded or watermarked copy 0.979; of the best three quarters 0.9955 and, with an opaque text across
-the middle, 0.9989. Cropped copies below 0.97 are not joined but listed as look-alikes, for people to judge.
+A signature is the picture squashed to 24x24 grey cells. Three measures decide about a pair. *Correlation* of the cells
+is blind to size, encoding, brightness and contrast, but every picture of sky above grass has a high one. *Detail* is
+the correlation of what remains after a blur is subtracted; unrelated smooth pictures have none in common. *Uncovered*
+is the correlation of the three quarters of the cells that agree best, so that a stamped text or banner is left out.
+The same photograph: clear detail and a correlation above 0.97; or, where a strip along one edge agrees in detail, some
+detail on the whole and 0.998 uncovered.
+
+The numbers lie in gaps that real photographs leave empty: on the ten-monkeys set the highest correlation of different
+photographs is 0.956 (two moments of one scene) and the lowest of a re-encoded or watermarked copy 0.979; the highest
+uncovered correlation is 0.9955, against 0.9989 and more with an opaque text across the middle. Cropped copies below
+0.97 are not joined but listed as look-alikes, for people to judge. Made for photographs: of handwritten digits, scans
+of one form and the like, different ones may be as alike as copies.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cache
 
-import cv2
 import numpy as np
 
 from ..progress import progress
+from .signatures import PLAIN, SIDE, detail_of
 
-SIDE = 24
-SAME = 0.97
-LOOK_ALIKE = 0.90
-DETAIL = 0.5
+SAME, LOOK_ALIKE = 0.97, 0.90  # correlation
+CLEAR, SOME = 0.7, 0.5  # detail
 COVERED, UNCOVERED_SHARE = 0.998, 0.75
-PLAIN = 1.0  # grey levels of detail (root mean square) below which a picture cannot be told from others like it
+STRIP = 0.95  # detail of a strip along one edge, a third of the picture: there a copy has no stamp
 
 _CELLS = SIDE * SIDE
 _BLOCK = 2048  # signatures compared at once: 16 MB of correlations
 _CHUNK = 1024  # pairs examined at once
 _MAX_LISTED = 1000
+_EDGES = (np.s_[:, :8], np.s_[:, 16:], np.s_[:, :, :8], np.s_[:, :, 16:])
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two pictures by index, first < second; `uncovered` is the correlation of the cells that agree best."""
+    """Two pictures by index, first < second. uncovered: 0 where no strip agrees."""
 
     first: int
     second: int
+    detail: float
     correlation: float
     uncovered: float
     mirrored: bool
@@ -47,7 +50,12 @@ class Pair:
     @property
     def same(self) -> bool:
         """Whether they show one photograph."""
-        return self.correlation > SAME or self.uncovered > COVERED
+        return (self.detail > CLEAR and self.correlation > SAME) or self.uncovered > COVERED
+
+    @property
+    def alike(self) -> bool:
+        """Whether people should have a look."""
+        return self.detail > CLEAR and self.correlation > LOOK_ALIKE
 
 
 @dataclass
@@ -82,42 +90,23 @@ class UnionFind:
         return bool(low != high)
 
 
-def signature(image: np.ndarray) -> np.ndarray:
-    """Grey cells [24, 24] float16, 0 to 255, of an RGB picture [H, W, 3] uint8."""
-    return grey(cells(image))
-
-
-def grey(means: np.ndarray) -> np.ndarray:
-    """Brightness float16 of mean colours [..., 3]."""
-    return (means @ np.array([0.299, 0.587, 0.114], np.float32)).astype(np.float16)
-
-
-def cells(image: np.ndarray) -> np.ndarray:
-    """Mean colours [24, 24, 3] float32 of an RGB picture [H, W, 3] uint8."""
-    # by way of 96x96 bytes: averaging 16 of them keeps the rounding below a tenth of a level, without a float copy
-    small = cv2.resize(image, (4 * SIDE, 4 * SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
-    return cv2.resize(small, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-
-
-def is_plain(signatures: np.ndarray) -> np.ndarray:
-    """[N] bool: too little detail to be recognised; only equal bytes make such pictures the same."""
-    return ~_detail(signatures).any(axis=1)
-
-
 def compare(signatures: np.ndarray) -> Comparison:
     """Group pictures [N, 24, 24] that show the same photograph, upright or mirrored.
 
     Groups are transitive: what links two pictures in a chain holds all of them together, so that no pair of twins can
-    be parted by a split. Time grows with N squared (100,000: minutes), memory with N (2.3 kB each).
+    be parted by a split. Time grows with N squared (100,000: minutes), memory with N (3.5 kB each).
     """
-    count = len(signatures)
+    detail, count = detail_of(signatures), len(signatures)
     sets, result = UnionFind(count), Comparison(np.arange(count))
-    detail = _detail(signatures)
     blocks = [(i, j) for i in range(0, count, _BLOCK) for j in range(i, count, _BLOCK)]
     for i, j in progress(blocks, desc="comparing pictures", unit="block"):
         for mirrored in (False, True):
             for first, second in _candidates(detail, i, j, mirrored):
-                _settle(signatures, first, second, mirrored, sets, result)
+                apart = sets.find(first) != sets.find(second)
+                pairs = examine(signatures, detail, first[apart], second[apart], mirrored)
+                joined = [pair for pair in pairs if pair.same]
+                result.twins += [pair for pair in joined if sets.join(pair.first, pair.second)]
+                result.look_alikes += [pair for pair in pairs if pair.alike and not pair.same]
         result.look_alikes = _nearest(result.look_alikes)
     result.groups = groups = sets.find(np.arange(count))
     result.look_alikes = [pair for pair in result.look_alikes if groups[pair.first] != groups[pair.second]]
@@ -127,39 +116,31 @@ def compare(signatures: np.ndarray) -> Comparison:
 def matches(signatures: np.ndarray, others: np.ndarray) -> np.ndarray:
     """[N] bool: whether each picture [N, 24, 24] shows the same photograph as any of `others` [M, 24, 24]."""
     both = np.concatenate([others, signatures])
-    detail = _detail(both)
-    found = np.zeros(len(both), bool)
+    detail, found = detail_of(both), np.zeros(len(both), bool)
     for i in range(0, len(others), _BLOCK):
         for j in range(len(others), len(both), _BLOCK):
             for mirrored in (False, True):
                 for first, second in _candidates(detail, i, j, mirrored, len(others)):
                     new = ~found[second]
-                    pairs = examine(both, first[new], second[new], mirrored)
+                    pairs = examine(both, detail, first[new], second[new], mirrored)
                     found[[pair.second for pair in pairs if pair.same]] = True
     return found[len(others) :]
 
 
-def examine(signatures: np.ndarray, first: np.ndarray, second: np.ndarray, mirrored: bool) -> list[Pair]:
-    """Both correlations of the given pairs, in double precision."""
+def examine(
+    signatures: np.ndarray, detail: np.ndarray, first: np.ndarray, second: np.ndarray, mirrored: bool
+) -> list[Pair]:
+    """The measures of those of the given pairs that have clear detail in common, or a strip along an edge."""
+    agreement, strip = _agreement(detail[first], _turned(detail[second], mirrored))
+    near = (agreement > CLEAR) | (strip > STRIP)
+    first, second, agreement, strip = first[near], second[near], agreement[near], strip[near]
     left = signatures[first].astype(np.float64).reshape(-1, _CELLS)
-    right = signatures[second]
-    right = (right[:, :, ::-1] if mirrored else right).astype(np.float64).reshape(-1, _CELLS)
-    whole = _correlate(left, right, np.ones_like(left))
-    part = _correlate(left, right, _uncovered(left, right))
-    rows = zip(first.tolist(), second.tolist(), whole.tolist(), part.tolist(), strict=True)
-    return [Pair(a, b, correlation, uncovered, mirrored) for a, b, correlation, uncovered in rows]
-
-
-def _settle(
-    signatures: np.ndarray, first: np.ndarray, second: np.ndarray, mirrored: bool, sets: UnionFind, result: Comparison
-) -> None:
-    """Examine candidates that are not in one group yet, and join them or list them."""
-    apart = sets.find(first) != sets.find(second)
-    for pair in examine(signatures, first[apart], second[apart], mirrored):
-        if pair.same and sets.join(pair.first, pair.second):
-            result.twins.append(pair)
-        elif not pair.same and pair.correlation > LOOK_ALIKE:
-            result.look_alikes.append(pair)
+    right = _turned(signatures[second].astype(np.float64).reshape(-1, _CELLS), mirrored)
+    whole, part = _correlate(left, right, np.ones_like(left)), np.zeros(len(left))
+    stamped = (strip > STRIP) & (whole <= SAME)
+    part[stamped] = _correlate(left[stamped], right[stamped], _uncovered(left[stamped], right[stamped]))
+    columns = (column.tolist() for column in (first, second, agreement, whole, part))
+    return [Pair(*values, mirrored) for values in zip(*columns, strict=True)]
 
 
 def _nearest(pairs: list[Pair]) -> list[Pair]:
@@ -170,40 +151,30 @@ def _nearest(pairs: list[Pair]) -> list[Pair]:
 def _candidates(
     detail: np.ndarray, i: int, j: int, mirrored: bool, end: int | None = None
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Chunks of pairs between two blocks whose detail agrees; rows stop before `end`, first < second."""
+    """Chunks of pairs between two blocks that have some detail in common; rows stop before `end`, first < second."""
     rows = detail[i : min(i + _BLOCK, end) if end else i + _BLOCK]
-    columns = detail[j : j + _BLOCK]
-    if mirrored:
-        columns = np.ascontiguousarray(columns.reshape(-1, SIDE, SIDE)[:, :, ::-1]).reshape(-1, _CELLS)
-    first, second = np.nonzero(rows @ columns.T > DETAIL)
+    first, second = np.nonzero(rows @ _turned(detail[j : j + _BLOCK], mirrored).T > SOME)
     first, second = first + i, second + j
     first, second = first[first < second], second[first < second]
     for start in range(0, len(first), _CHUNK):
         yield first[start : start + _CHUNK], second[start : start + _CHUNK]
 
 
-def _detail(signatures: np.ndarray) -> np.ndarray:
-    """What a blur does not explain, as rows [N, 576] float32 of length one; zero, like nothing else, where plain."""
-    blur = _blur_matrix()
-    detail = np.empty((len(signatures), _CELLS), np.float32)
-    for start in range(0, len(signatures), _BLOCK):
-        part = signatures[start : start + _BLOCK].astype(np.float32)
-        fine = (part - blur @ part @ blur.T).reshape(-1, _CELLS)
-        fine -= fine.mean(axis=1, keepdims=True)
-        length = np.linalg.norm(fine, axis=1, keepdims=True)
-        detail[start : start + _BLOCK] = np.where(length < PLAIN * SIDE, 0, fine / np.maximum(length, 1e-6))
-    return detail
+def _turned(rows: np.ndarray, mirrored: bool) -> np.ndarray:
+    """Rows [n, 576], left and right exchanged if so wanted."""
+    if not mirrored:
+        return rows
+    return np.ascontiguousarray(rows.reshape(-1, SIDE, SIDE)[:, :, ::-1]).reshape(-1, _CELLS)
 
 
-@cache
-def _blur_matrix(sigma: float = 1.5) -> np.ndarray:
-    """Gaussian blur along one side as a matrix [24, 24]; the picture is reflected at its edges."""
-    blur = np.zeros((SIDE, SIDE))
-    for offset in range(-6, 7):
-        source = np.arange(SIDE) + offset
-        source = np.where(source < 0, -1 - source, np.where(source >= SIDE, 2 * SIDE - 1 - source, source))
-        blur[np.arange(SIDE), source] += np.exp(-0.5 * (offset / sigma) ** 2)
-    return (blur / blur.sum(axis=1, keepdims=True)).astype(np.float32)
+def _agreement(left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Detail in common, on the whole and in the best of four strips; strips without detail do not count."""
+    best = np.zeros(len(left), np.float32)
+    for edge in _EDGES:
+        a, b = (rows.reshape(-1, SIDE, SIDE)[edge].reshape(-1, _CELLS // 3) for rows in (left, right))
+        lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+        best = np.maximum(best, np.where(lengths < 0.01, 0, (a * b).sum(axis=1) / np.maximum(lengths, 0.01)))
+    return (left * right).sum(axis=1), best
 
 
 def _correlate(left: np.ndarray, right: np.ndarray, weight: np.ndarray) -> np.ndarray:
