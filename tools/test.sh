@@ -11,4 +11,5 @@ case "${1:-}" in
 esac
 set_up requirements-dev.txt
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
-exec .venv/bin/python -m pytest -m "$marks" --durations=15
+cores=$(.venv/bin/python -c 'from monkeys.runtime import usable_cores; print(usable_cores())')
+exec .venv/bin/python -m pytest -m "$marks" -n "$cores" --dist loadfile --durations=15
