@@ -28,7 +28,8 @@ def write_page(template: str, context: Mapping[str, Any], path: Path) -> Path:
     environment.filters["percent"] = lambda share, digits=1: "–" if share is None else f"{100 * share:.{digits}f} %"
     environment.filters["spaced"] = lambda name: name.replace("_", " ")
     environment.filters["number"] = lambda value: f"{value:,}".replace(",", "\u202f")
-    atomic.write_text(path, environment.get_template(template).render(context))
+    text = environment.get_template(template).render(context)
+    atomic.write_bytes(path, text.encode("utf-8", "backslashreplace"))  # a file name need not be text
     return path
 
 

@@ -28,6 +28,7 @@ SLANTED = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"}
 RIGHT, WRONG = "#009E73", "#D55E00"
 DPI = 110
 LONGEST = 40.0  # inches per side: matplotlib draws 65536 pixels at most, and nobody scrolls that far
+LONGEST_NAME = 42  # letters beside an axis
 ALL_LABELS = 100  # classes up to which each is named
 # for class names in Chinese, Japanese or Korean, where one of them is installed
 _FALLBACK = (
@@ -92,7 +93,11 @@ def tidy(axes: Axes, xlabel: str = "", ylabel: str = "") -> None:
 def name_ticks(axis: Axis, names: Sequence[str], most: int, **style: Any) -> None:
     """Names of 0, 1, 2 … on an axis; every second, third … where there are more than can be read."""
     every = max(1, -(-len(names) // most))
-    axis.set_ticks(range(0, len(names), every), [spaced(name) for name in names[::every]], **style)
+    axis.set_ticks(range(0, len(names), every), [_cut(spaced(name)) for name in names[::every]], **style)
+
+
+def _cut(name: str) -> str:
+    return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
 
 
 def spaced(name: str) -> str:
