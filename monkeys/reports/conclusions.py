@@ -42,7 +42,7 @@ def _balance(report: AuditReport) -> str:
 def _splits(report: AuditReport) -> list[str]:
     if any(row.get(split) for row in report.classes.values() for split in ("val", "test")):
         return []
-    return ["It has no validation images of its own; a part of each class is set aside when training starts."]
+    return ["The set has no validation images of its own; a part of each class is set aside when training starts."]
 
 
 def _sizes(report: AuditReport, records: Sequence[Record]) -> list[str]:
@@ -100,7 +100,7 @@ def _trouble(report: AuditReport) -> list[str]:
         )
     if report.odd:
         kinds = Counter(item["kind"] for item in report.odd)
-        listed = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+        listed = ", ".join(f"{count} {kind.replace('-', ' ')}" for kind, count in kinds.most_common())
         sentences.append(f"Odd, but usable: {listed}.")
     if report.label_conflicts:
         sentences.append(

@@ -41,8 +41,9 @@ def sheet(
     pitch = 1 + lines * LINE + GAP  # from row to row, in cells
     rows = max(1, -(-len(images) // columns))
     width, height = max(columns, NARROWEST), rows * pitch
-    made = figure(width * CELL, height * CELL + HEAD, title)
+    made = figure(width * CELL, height * CELL + HEAD)
     made.set_layout_engine("none")
+    made.suptitle(title, y=1 - 0.12 / made.get_figheight(), va="top", fontsize=12, fontweight="bold")
     axes = made.add_axes((0, 0, 1, height * CELL / (height * CELL + HEAD)))
     axes.axis("off")
     for index, (image, caption) in enumerate(zip(images, wrapped, strict=True)):
