@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import permutations
 from pathlib import Path
 
 import cv2
@@ -54,11 +55,15 @@ def named(operation: op.Operation) -> str:
 
 
 def effect(before: np.ndarray, after: np.ndarray) -> tuple[float, ...]:
-    """Mean change, mean, spread, roughness, distance between red and green."""
-    image = after.astype(np.float64)
-    rough = np.abs(np.diff(image, axis=0)).mean() + np.abs(np.diff(image, axis=1)).mean()
-    colour = np.abs(image[..., 0] - image[..., 1]).mean()
-    return np.abs(image - before).mean(), image.mean(), image.std(), rough, colour
+    """Mean change, and what became of the mean, the spread, the roughness, the distance between red and green."""
+    change = np.abs(after.astype(np.float64) - before).mean()
+    return change, *(new - old for new, old in zip(_statistics(after), _statistics(before), strict=True))
+
+
+def _statistics(image: np.ndarray) -> tuple[float, ...]:
+    values = image.astype(np.float64)
+    rough = np.abs(np.diff(values, axis=0)).mean() + np.abs(np.diff(values, axis=1)).mean()
+    return values.mean(), values.std(), rough, np.abs(values[..., 0] - values[..., 1]).mean()
 
 
 def displacement(before: np.ndarray, after: np.ndarray) -> tuple[float, ...]:
@@ -281,6 +286,21 @@ def test_some_of_takes_nought_to_five_different_children_in_any_order() -> None:
         firsts.extend(trace[:1])
     assert np.abs(np.bincount(counts, minlength=6) / 3000 - 1 / 6).max() < 0.03
     assert np.abs(np.bincount(firsts, minlength=12) / len(firsts) - 1 / 12).max() < 0.03
+
+
+def test_a_shuffled_chain_takes_every_order_and_another_keeps_its_own() -> None:
+    trace: list[int] = []
+    children = tuple(lambda image, rng, k=k: (trace.append(k), image)[1] for k in range(3))
+    orders = {}
+    for shuffled in (True, False):
+        chain = replace(fast_augmenter(op.Chain((), shuffled)).args[0], children=children)
+        orders[shuffled] = set()
+        for draw in range(100):
+            trace.clear()
+            chain(np.zeros((1, 1, 3), np.uint8), np.random.default_rng(draw))
+            orders[shuffled].add(tuple(trace))
+    assert orders[True] == set(permutations(range(3)))
+    assert orders[False] == {(0, 1, 2)}
 
 
 def test_sometimes_and_flip_keep_their_probability() -> None:
