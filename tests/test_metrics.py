@@ -165,7 +165,10 @@ def test_calibration_error_of_a_known_case():
     logits = np.tile(np.log([[0.9, 0.1]]), (10, 1)).astype(np.float32)
     rows = answers(Predictions(("x",) * 10, np.arange(10) % 2, logits, np.ones(10, bool)), CLASSES[:2])
     assert calibration_error(rows) == pytest.approx(0.4, abs=1e-6)
-    assert reliability(rows) == [{"confidence": pytest.approx(0.9), "accuracy": 0.5, "count": 10}]
+    (only,) = reliability(rows)
+    assert (only["accuracy"], only["count"]) == (0.5, 10)
+    assert only["confidence"] == pytest.approx(0.9)
+    assert (only["accuracy_low"], only["accuracy_high"]) == wilson(5, 10)
 
 
 def test_mcnemar_looks_at_disagreements_alone():

@@ -33,7 +33,10 @@ def bars(count: int) -> list[dict[str, object]]:
     ]
 
 
-BINS = [{"confidence": 0.35, "accuracy": 0.5, "count": 4}, {"confidence": 0.95, "accuracy": 0.9, "count": 40}]
+BINS = [
+    {"confidence": 0.35, "accuracy": 0.5, "accuracy_low": 0.2, "accuracy_high": 0.8, "count": 4},
+    {"confidence": 0.95, "accuracy": 0.9, "accuracy_low": 0.8, "accuracy_high": 0.95, "count": 40},
+]
 COUNTS = {"howler": {"train": 9, "val": 2}, "langur": {"train": 7, "val": 3}}
 GREY = np.full((10, 20, 3), 128, np.uint8)
 DRAWINGS = {
@@ -114,6 +117,12 @@ def test_the_diagonal_is_dark_and_confusions_show(tmp_path):
     right, wrong = pixels(tmp_path / "right.png"), pixels(tmp_path / "wrong.png")
     assert right.shape == wrong.shape
     assert np.abs(right - wrong).mean() > 30
+
+
+def test_calibration_before_scaling_is_told_apart(tmp_path):
+    plots.reliability(BINS, 0.06, tmp_path / "a.png")
+    plots.reliability(BINS, 0.06, tmp_path / "b.png", before=[BINS[0] | {"accuracy": 0.1}], note="\n(more)")
+    assert share(pixels(tmp_path / "b.png"), "#D55E00") > 0 == share(pixels(tmp_path / "a.png"), "#D55E00")
 
 
 def test_classes_without_images_have_no_bar_and_a_thousand_are_cut(tmp_path):

@@ -128,13 +128,16 @@ def wilson(successes: int, count: int, z: float = Z95) -> tuple[float, float]:
 
 
 def reliability(rows: Sequence[Answer], bins: int = BINS) -> list[dict[str, float]]:
-    """Mean confidence, accuracy and count of each equal-width bin of confidence that holds any image."""
+    """Mean confidence, accuracy with its interval, and count of each equal-width bin of confidence that is filled."""
     table = []
     for index in range(bins):
         inside = [row for row in rows if min(int(row.confidence * bins), bins - 1) == index]
         if inside:
             mean = math.fsum(row.confidence for row in inside) / len(inside)
-            table.append({"confidence": mean, "accuracy": _right(inside) / len(inside), "count": len(inside)})
+            right, count = _right(inside), len(inside)
+            low, high = wilson(right, count)
+            row = {"confidence": mean, "accuracy": right / count, "accuracy_low": low, "accuracy_high": high}
+            table.append({**row, "count": count})
     return table
 
 

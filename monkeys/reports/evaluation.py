@@ -11,7 +11,16 @@ from typing import Any
 import numpy as np
 
 from .. import atomic
-from ..evaluation.metrics import Answer, Named, Predictions, answers, confusion, reliability, write_predictions
+from ..evaluation.metrics import (
+    Answer,
+    Named,
+    Predictions,
+    answers,
+    calibration_error,
+    confusion,
+    reliability,
+    write_predictions,
+)
 from . import plots, plots_sheets
 from .plots_base import spaced
 
@@ -31,7 +40,7 @@ def write_evaluation(
     seed: int = 0,
     temperature: float = 1.0,
 ) -> None:
-    """Write metrics.json, predictions.csv, per_class.csv, confusion_matrix.csv and the pictures.
+    """Write metrics.json, predictions.csv, per_class.csv, reliability.csv, confusion_matrix.csv and the pictures.
 
     thumbnails: path of an image -> [H, W, 3] uint8. seed: of the random samples shown.
     """
@@ -44,10 +53,23 @@ def write_evaluation(
     atomic.write_text(out / "confusion_matrix.csv", _matrix(matrix, classes))
     plots.confusion_matrix(matrix, [info.name for info in classes], out / "confusion_matrix.png")
     plots.per_class_bars(metrics["per_class"], out / "per_class.png")
-    plots.reliability(reliability(rows), metrics["ece"], out / "reliability.png")
+    _calibration(predictions, rows, classes, temperature, out)
     _errors(rows, names, thumbnails, out / "errors.png")
     _samples(rows, names, thumbnails, out / "samples.png", seed)
     atomic.write_json(out / "metrics.json", metrics)
+
+
+def _calibration(
+    predictions: Predictions, rows: Sequence[Answer], classes: Sequence[Named], temperature: float, out: Path
+) -> None:
+    """reliability.png and its table, with the confidence that the network had before temperature scaling."""
+    bins, note, plain = reliability(rows), "", []
+    atomic.write_text(out / "reliability.csv", _table(bins))
+    if temperature != 1:
+        unscaled = answers(predictions, classes)
+        plain = reliability(unscaled)
+        note = f"\n({calibration_error(unscaled):.1%} before dividing the logits by {temperature:.2f})"
+    plots.reliability(bins, calibration_error(rows), out / "reliability.png", before=plain, note=note)
 
 
 def _errors(rows: Sequence[Answer], names: Mapping[str, str], thumbnails: Thumbnails, path: Path) -> None:
@@ -66,7 +88,7 @@ def _samples(rows: Sequence[Answer], names: Mapping[str, str], thumbnails: Thumb
     captions = [_sample_caption(row, names) for row in shown]
     title = f"{len(shown)} random images: {sum(row.correct for row in shown)} right"
     images = [_thumbnail(thumbnails(row.path)) for row in shown]
-    plots_sheets.sheet(images, captions, path, columns=4, title=title, marks=[row.correct for row in shown])
+    plots_sheets.sheet(images, captions, path, columns=6, title=title, marks=[row.correct for row in shown])
 
 
 def _sample_caption(row: Answer, names: Mapping[str, str]) -> str:

@@ -82,7 +82,7 @@ def _whole_epochs(axes: Axes, epochs: Sequence[float]) -> None:
 def confusion_matrix(matrix: np.ndarray, names: Sequence[str], path: Path) -> Path:
     """Counts [true, predicted], coloured by share of the true class; rare confusions are lifted out of the white."""
     count = len(names)
-    side = min(16.0, 3.5 + 0.55 * count)
+    side = min(16.0, max(6.0, 3.5 + 0.55 * count))
     made = figure(side, side * 0.92)
     axes = made.subplots()
     axes.set_title(f"Confusion: {int(matrix.trace())} of {int(matrix.sum())} right", fontsize=12, fontweight="bold")
@@ -98,7 +98,8 @@ def confusion_matrix(matrix: np.ndarray, names: Sequence[str], path: Path) -> Pa
         ink = "white" if shares[row, column] > 0.35 else "black"
         style = {"ha": "center", "va": "center", "color": ink, "fontsize": points, "in_layout": False}
         axes.text(column, row, str(matrix[row, column]), **style)
-    bar = made.colorbar(image, ax=axes, shrink=0.8, format=PercentFormatter(1.0, decimals=0))
+    beside = axes.inset_axes((1.03, 0, 0.04, 1))  # as high as the matrix, whatever room the names take
+    bar = made.colorbar(image, cax=beside, format=PercentFormatter(1.0, decimals=0))
     bar.set_ticks([0, 0.05, 0.2, 0.4, 0.6, 0.8, 1])
     bar.set_label("share of the true class")
     return save(made, path)
@@ -124,32 +125,35 @@ def per_class_bars(rows: Sequence[Mapping[str, Any]], path: Path) -> Path:
 
 
 @styled
-def reliability(bins: Sequence[Mapping[str, float]], ece: float, path: Path) -> Path:
-    """Accuracy against confidence: on the diagonal, confidence means what it says."""
-    made = figure(5.6, 5.2, f"Calibration: expected error {ece:.1%}")
+def reliability(
+    bins: Sequence[Mapping[str, float]],
+    ece: float,
+    path: Path,
+    *,
+    before: Sequence[Mapping[str, float]] = (),
+    note: str = "",
+) -> Path:
+    """Accuracy against confidence: on the diagonal, confidence means what it says. before: without scaling."""
+    made = figure(5.8, 5.4, f"Calibration: expected error {ece:.1%}{note}")
     axes = made.subplots()
     axes.plot([0, 1], [0, 1], "--", color="grey", linewidth=1, label="perfect")
-    sizes = np.sqrt([b["count"] for b in bins])
-    axes.scatter(
-        [b["confidence"] for b in bins],
-        [b["accuracy"] for b in bins],
-        s=25 + 12 * sizes,
-        color=COLOURS[0],
-        alpha=0.8,
-        label="images of like confidence (area: how many)",
+    if before:
+        style = {"marker": "D", "s": 28, "facecolors": "none", "edgecolors": COLOURS[5]}
+        places = [b["confidence"] for b in before], [b["accuracy"] for b in before]
+        axes.scatter(*places, **style, label="before temperature scaling")
+    x, y, low, high, count = (
+        np.array([b[key] for b in bins]) for key in ("confidence", "accuracy", "accuracy_low", "accuracy_high", "count")
     )
+    axes.errorbar(x, y, yerr=[y - low, high - y], fmt="none", ecolor=COLOURS[0], elinewidth=1, alpha=0.6)
+    label = "images of like confidence, with 95 % interval (area: how many)"
+    axes.scatter(x, y, s=25 + 12 * np.sqrt(count), color=COLOURS[0], alpha=0.8, label=label)
     for row in bins:
-        axes.annotate(
-            str(row["count"]),
-            (row["confidence"], row["accuracy"]),
-            xytext=(7, -9),
-            textcoords="offset points",
-            fontsize=8,
-        )
-    axes.set_xlim(0, 1.02)
-    axes.set_ylim(-0.02, 1.02)
+        place = row["confidence"], row["accuracy"]
+        axes.annotate(str(row["count"]), place, xytext=(7, -9), textcoords="offset points", fontsize=8)
+    axes.set_xlim(0, 1.03)
+    axes.set_ylim(-0.02, 1.03)
     tidy(axes, "mean confidence", "share that is right")
-    axes.legend(frameon=False, loc="upper left")
+    made.legend(frameon=False, loc="outside lower center", fontsize=8)
     return save(made, path)
 
 

@@ -14,7 +14,7 @@ from .page import inline, write_page
 
 _EVALUATION_PICTURES = ("confusion_matrix", "per_class", "reliability", "errors", "samples", "cam")
 _OPTIONAL = ("top1_leak_free", "top1_leak_free_low", "top1_leak_free_high", "ece")  # metrics that may be missing
-_TABLES = ("predictions.csv", "per_class.csv", "confusion_matrix.csv", "metrics.json")
+_TABLES = ("predictions.csv", "per_class.csv", "confusion_matrix.csv", "reliability.csv", "metrics.json")
 
 
 def write_run_report(run: Path) -> Path:

@@ -14,7 +14,7 @@ from ..evaluation.metrics import Answer
 from ..evaluation.saliency import border_share, grad_cam
 from . import plots_sheets
 
-PER_CLASS, CLASSES_SHOWN = 4, 12
+PER_CLASS, CLASSES_SHOWN = 3, 12
 BORDER = 0.1  # of the side
 HEAT = 0.45  # how strongly the map covers the image
 
