@@ -5,7 +5,7 @@ import paddle
 import pytest
 from paddle import nn
 
-from monkeys.evaluation.saliency import border_share, grad_cam
+from monkeys.evaluation.saliency import NoPictureError, border_share, grad_cam
 from monkeys.models import build_model
 
 
@@ -40,6 +40,44 @@ def test_each_image_is_asked_about_its_own_class():
     heat = grad_cam(BrightSpot(), images, np.array([1, 0]))
     assert heat[0].max() == 1
     assert heat[1].max() == 0  # brightness is no evidence of darkness
+
+
+class Branches(nn.Layer):
+    """Brightness is seen by the first of two branches, which are joined between layers; the second sees nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sees, self.blind = nn.Conv2D(3, 1, 1, bias_attr=False), nn.Conv2D(3, 1, 1, bias_attr=False)
+        self.pool = nn.AdaptiveAvgPool2D(1)
+        self.decide = nn.Linear(2, 2, bias_attr=False)
+        self.sees.weight.set_value(np.full((1, 3, 1, 1), 1 / 3, np.float32))
+        self.blind.weight.set_value(np.zeros((1, 3, 1, 1), np.float32))
+        self.decide.weight.set_value(np.array([[-1.0, 1.0], [1.0, 1.0]], np.float32))
+
+    def forward(self, images: paddle.Tensor) -> paddle.Tensor:
+        return self.decide(self.pool(paddle.concat([self.sees(images), self.blind(images)], axis=1)).flatten(1))
+
+
+def test_branches_that_are_joined_between_layers_all_count():
+    images = np.zeros((1, 3, 16, 16), np.float32)
+    images[:, :, :4, :4] = 1
+    heat = grad_cam(Branches(), images, np.array([1]))[0]
+    assert heat[:4, :4].mean() > 0.7
+    assert heat[8:, 8:].max() == 0
+
+
+def test_a_network_of_vectors_has_no_picture():
+    with pytest.raises(NoPictureError):
+        grad_cam(nn.Sequential(nn.Flatten(), nn.Linear(48, 2)), np.zeros((1, 3, 4, 4), np.float32), np.array([0]))
+
+
+def test_what_is_trained_stays_so_also_after_a_fault():
+    model = BrightSpot()
+    model.look.weight.stop_gradient = True
+    grad_cam(model, np.zeros((1, 3, 16, 16), np.float32), np.array([1]))
+    with pytest.raises((ValueError, IndexError, OSError, RuntimeError)):
+        grad_cam(model, np.zeros((2, 3, 16, 16), np.float32), np.array([[[1]]]).repeat(5))
+    assert [parameter.stop_gradient for parameter in model.parameters()] == [True, False]
 
 
 @pytest.mark.parametrize("name", ["resnet18", "googlenet", "mobilenet_v2"])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 import numpy as np
 import paddle
 from paddle import nn
@@ -12,24 +15,32 @@ class NoPictureError(ValueError):
 
 
 def grad_cam(model: nn.Layer, images: np.ndarray, class_index: np.ndarray) -> np.ndarray:
-    """Heat maps [N, S, S] float32 between 0 and 1 of the last layer that still has a picture.
+    """Heat maps [N, S, S] float32 between 0 and 1 of the last place in the network that still has a picture.
 
     images: [N, 3, S, S] float32, preprocessed. class_index: [N], the classes asked about. The model ends in evaluation
-    mode; its gradients are cleared. Raises NoPictureError where the network has nothing but vectors inside.
+    mode, its weights and gradients as they were. Raises NoPictureError where it has nothing but vectors inside.
     """
     model.eval()
-    layer = _last_spatial_layer(model, images[:1])
+    layer, entering = _last_picture(model, images[:1])
     kept: list[paddle.Tensor] = []
-    hook = layer.register_forward_post_hook(lambda layer, inputs, output: kept.append(output))
+
+    def cut(picture: paddle.Tensor) -> paddle.Tensor:
+        """Let the gradient end here, so that nothing before is kept in memory."""
+        kept.append(picture.detach())
+        kept[-1].stop_gradient = False
+        return kept[-1].clone()
+
+    if entering:
+        hook = layer.register_forward_pre_hook(lambda layer, inputs: (cut(inputs[0]), *inputs[1:]))
+    else:
+        hook = layer.register_forward_post_hook(lambda layer, inputs, output: cut(output))
     try:
-        inputs = paddle.to_tensor(images)
-        inputs.stop_gradient = False  # so that a frozen network has a graph as well
-        logits = model(inputs)
-        chosen = logits[paddle.arange(len(images)), paddle.to_tensor(class_index.astype(np.int64))].sum()
-        (gradient,) = paddle.grad(chosen, kept[-1])
+        with _frozen(model):
+            logits = model(paddle.to_tensor(images))
+            chosen = logits[paddle.arange(len(images)), paddle.to_tensor(class_index.astype(np.int64))].sum()
+            (gradient,) = paddle.grad(chosen, kept[-1])
     finally:
         hook.remove()
-        model.clear_gradients()
     weights = gradient.mean(axis=[2, 3], keepdim=True)
     maps = nn.functional.relu((weights * kept[-1]).sum(axis=1, keepdim=True))
     size = list(images.shape[2:])
@@ -47,22 +58,50 @@ def border_share(maps: np.ndarray, fraction: float = 0.1) -> np.ndarray:
     return np.where(total > 0, 1 - inner / np.where(total > 0, total, 1), np.nan)
 
 
-def _last_spatial_layer(model: nn.Layer, image: np.ndarray) -> nn.Layer:
-    """The last layer without sublayers whose output is [N, C, H, W] with more than one place."""
-    found: list[nn.Layer] = []
+def _last_picture(model: nn.Layer, image: np.ndarray) -> tuple[nn.Layer, bool]:
+    """Where the last tensor [N, C, H, W] with more than one place is: the layer, and whether it enters or leaves it.
 
-    def note(layer: nn.Layer, inputs: object, output: object) -> None:
-        if isinstance(output, paddle.Tensor) and output.ndim == 4 and output.shape[2] * output.shape[3] > 1:
-            found.append(layer)
+    What enters counts as well, for branches that are joined between layers; only the photograph itself does not.
+    """
+    found: list[tuple[nn.Layer, bool]] = []
 
-    hooks = [layer.register_forward_post_hook(note) for layer in model.sublayers() if not layer.sublayers()]
-    with paddle.no_grad():
-        model(paddle.to_tensor(image))
-    for hook in hooks:
-        hook.remove()
+    def note_entering(layer: nn.Layer, inputs: tuple[object, ...]) -> None:
+        if found and inputs and _is_picture(inputs[0]):
+            found.append((layer, True))
+
+    def note_leaving(layer: nn.Layer, inputs: object, output: object) -> None:
+        if _is_picture(output):
+            found.append((layer, False))
+
+    leaves = [layer for layer in model.sublayers() if not layer.sublayers()]
+    hooks = [layer.register_forward_pre_hook(note_entering) for layer in leaves]
+    hooks += [layer.register_forward_post_hook(note_leaving) for layer in leaves]
+    try:
+        with paddle.no_grad():
+            model(paddle.to_tensor(image))
+    finally:
+        for hook in hooks:
+            hook.remove()
     if not found:
         raise NoPictureError("this network has no layer with a picture in it; its input is too small for a heat map")
     return found[-1]
+
+
+def _is_picture(value: object) -> bool:
+    return isinstance(value, paddle.Tensor) and value.ndim == 4 and value.shape[2] * value.shape[3] > 1
+
+
+@contextlib.contextmanager
+def _frozen(model: nn.Layer) -> Iterator[None]:
+    """No gradients of weights in the block."""
+    trained = [parameter for parameter in model.parameters() if not parameter.stop_gradient]
+    for parameter in trained:
+        parameter.stop_gradient = True
+    try:
+        yield
+    finally:
+        for parameter in trained:
+            parameter.stop_gradient = False
 
 
 def _scaled(maps: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -11,8 +12,10 @@ from paddle import nn
 
 from .. import atomic
 from ..evaluation.metrics import Answer
-from ..evaluation.saliency import border_share, grad_cam
+from ..evaluation.saliency import NoPictureError, border_share, grad_cam
 from . import plots_sheets
+
+log = logging.getLogger("monkeys")
 
 PER_CLASS, CLASSES_SHOWN = 3, 12
 BORDER = 0.1  # of the side
@@ -28,12 +31,19 @@ def write_saliency(
     """Write cam.png and cam.json. pictures: index of a row -> [S, S, 3] uint8; asked is the predicted class.
 
     cam.json: mean share of heat on the outer tenth, over all images shown and by class; null where no map is warm.
+    A network with nothing but vectors inside gets neither, and a word in the log.
     """
+    for name in ("cam.png", "cam.json"):
+        (out / name).unlink(missing_ok=True)
     ids = list(names)
     chosen = _choose(rows, ids, np.random.default_rng(seed))
     images = np.stack([pictures(index) for index in chosen])
     asked = np.array([ids.index(rows[index].predicted) for index in chosen])
-    maps = grad_cam(model, normalise(images), asked)
+    try:
+        maps = grad_cam(model, normalise(images), asked)
+    except NoPictureError as error:
+        log.warning("no heat maps: %s", error)
+        return
     captions = [_caption(rows[index], names) for index in chosen]
     covered = [cover(image, heat) for image, heat in zip(images, maps, strict=True)]
     shares = border_share(maps, BORDER)
