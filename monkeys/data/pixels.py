@@ -38,6 +38,9 @@ def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
 
 def _parts(image: Image.Image) -> Iterator[tuple[int, int, Image.Image]]:
     """Top, left and picture of parts, strips as a rule, that hold about `_PART_PIXELS`."""
+    if image.width * image.height <= _PART_PIXELS:
+        yield 0, 0, image
+        return
     columns = min(image.width, _PART_PIXELS)
     rows = _PART_PIXELS // columns
     for top in range(0, image.height, rows):
@@ -54,7 +57,7 @@ def _converter(image: Image.Image, bits: int) -> Convert:
         return partial(_grey, low=low, high=high, clear=clear)
     if image.has_transparency_data:
         return partial(_on_white, clear=clear)
-    return lambda part: np.asarray(part.convert("RGB"))
+    return lambda part: np.asarray(part if part.mode == "RGB" else part.convert("RGB"))
 
 
 def _grey(part: Image.Image, low: float, high: float, clear: object) -> np.ndarray:
