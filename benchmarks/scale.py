@@ -78,7 +78,7 @@ def grouping_stage(folder: Path, images: int) -> str:
     start = time.perf_counter()
     groups = len(np.unique(compare(signatures).groups))
     assert groups == images - twins.shape[1]
-    return f"{time.perf_counter() - start:.1f}"
+    return f"{time.perf_counter() - start:.3f}"
 
 
 def manifest_stage(folder: Path, images: int) -> str:
