@@ -66,6 +66,15 @@ def test_branches_that_are_joined_between_layers_all_count():
     assert heat[8:, 8:].max() == 0
 
 
+@pytest.mark.parametrize("network", [BrightSpot, Branches])
+def test_no_hook_stays_behind(network):
+    model = network()
+    grad_cam(model, np.zeros((1, 3, 16, 16), np.float32), np.array([1]))
+    assert not any(
+        layer._forward_pre_hooks or layer._forward_post_hooks for layer in model.sublayers(include_self=True)
+    )
+
+
 def test_a_network_of_vectors_has_no_picture():
     with pytest.raises(NoPictureError):
         grad_cam(nn.Sequential(nn.Flatten(), nn.Linear(48, 2)), np.zeros((1, 3, 4, 4), np.float32), np.array([0]))
