@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 
 from monkeys.data import archive_members, archives
-from monkeys.data.archives import MARK, is_archive, unpack, unpack_below
+from monkeys.data.archives import MARK, is_archive, unpack
 from monkeys.errors import UserError
 
 FILES = {
@@ -103,16 +103,6 @@ def test_an_empty_folder_is_filled_and_a_full_one_kept(tmp_path: Path) -> None:
     assert_refused(archive, tmp_path / "full", "holds something else")
     other = zipped(tmp_path / "b.zip", {"x": b"y"})
     assert_refused(other, tmp_path / "empty", "holds something else")
-
-
-def test_archives_below_one_folder_do_not_meet(tmp_path: Path) -> None:
-    first = unpack_below(zipped(tmp_path / "a.zip", FILES), tmp_path / "cache")
-    (tmp_path / "a.zip").unlink()
-    second = unpack_below(zipped(tmp_path / "a.zip", {"x": b"y"}), tmp_path / "cache")
-    assert found(first) == FILES
-    assert found(second) == {"x": b"y"}
-    with pytest.raises(UserError, match="no such file"):
-        unpack_below(tmp_path / "missing.zip", tmp_path / "cache")
 
 
 def test_folders_of_other_systems(tmp_path: Path) -> None:

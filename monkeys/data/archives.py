@@ -48,15 +48,6 @@ def is_archive(path: Path) -> bool:
         return False
 
 
-def unpack_below(archive: Path, folder: Path) -> Path:
-    """`unpack` into a folder of its own below `folder`, named by the archive and its content; returns it."""
-    try:
-        digest = _sha256(archive)
-    except OSError as error:
-        raise UserError(atomic.explain(error, archive)) from error
-    return unpack(archive, folder / f"{archive.name.partition('.')[0]}-{digest[:12]}")
-
-
 def unpack(archive: Path, out: Path, *, max_bytes: int = MAX_BYTES, max_files: int = MAX_FILES) -> Path:
     """Unpack into the folder `out`, which appears when all is well; the second time nothing changes.
 
