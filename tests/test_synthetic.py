@@ -10,6 +10,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from monkeys.data.labels import read_names
 from monkeys.data.synthetic import Draft, draw_set
@@ -164,3 +167,26 @@ def test_nothing_is_left_half_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with pytest.raises(UserError, match="No space left"):
         draw_set(tmp_path / "set", per_class={"train": 1}, sizes=SMALL, workers=1)
     assert not list(tmp_path.iterdir())
+
+
+def _features(split: str, count: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Three views of each picture that know nothing of shapes; labels."""
+    views: dict[str, list[np.ndarray]] = {"pixels": [], "rgb": [], "hsv": []}
+    for species, index in product(range(10), range(count)):
+        image = Draft(0, split, species, index, (200, 400)).paint()
+        bins, tops = [8, 8, 8], [0, 256, 0, 256, 0, 256]
+        hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
+        views["pixels"].append(cv2.resize(image, (32, 32), interpolation=cv2.INTER_AREA).ravel())
+        views["rgb"].append(cv2.calcHist([image], [0, 1, 2], None, bins, tops).ravel() / image[..., 0].size)
+        views["hsv"].append(cv2.calcHist([hsv], [0, 1, 2], None, bins, [0, 180, *tops[2:]]).ravel() / hsv[..., 0].size)
+    return {name: np.stack(rows).astype(np.float64) for name, rows in views.items()}, np.repeat(np.arange(10), count)
+
+
+@pytest.mark.slow
+def test_neither_pixels_nor_colours_give_the_species_away() -> None:
+    (train, labels), (test, truth) = _features("train", 80), _features("test", 40)
+    for name, penalties in (("pixels", (1e-4, 1e-3, 1e-2)), ("rgb", (0.01, 1.0)), ("hsv", (0.01, 1.0))):
+        for penalty in penalties:
+            model = make_pipeline(StandardScaler(), LogisticRegression(C=penalty, max_iter=300))
+            top1 = model.fit(train[name], labels).score(test[name], truth)
+            assert top1 < 0.6, f"{name}, C={penalty}: {top1:.3f}"
