@@ -131,7 +131,9 @@ class Step:
 
 
 def _norm(tensors: list[paddle.Tensor]) -> float:
-    return float(paddle.add_n([(tensor**2).sum() for tensor in tensors]).sqrt()) if tensors else 0.0
+    """Euclidean norm of all together; the dot product runs in BLAS, many times as fast as a square and a sum."""
+    flat = [tensor.flatten() for tensor in tensors]
+    return float(paddle.add_n([paddle.dot(values, values) for values in flat]).sqrt()) if flat else 0.0
 
 
 def train_epoch(
