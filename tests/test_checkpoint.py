@@ -72,7 +72,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path, caplog, suf
     found, state = checkpoints.latest()
     assert state == {"step": 1}
     assert found["b"][0, 0] == 1
-    assert damage is None and suffix == ".json" or "falling back" in caplog.text
+    assert (damage is None and suffix == ".json") or "falling back" in caplog.text
 
 
 def test_no_checkpoint_is_none(tmp_path):

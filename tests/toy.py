@@ -75,16 +75,25 @@ def make_toy(
     with paddle.utils.unique_name.guard():
         model = build_model("plain", CLASSES, layers=LAYERS, size=SIZE)
         rule = build_optimizer(optimizer, model, lr=lr)
-    precision = Precision()
+    precision, per_epoch = Precision(), order.steps_per_epoch
+
+    def reseed(step: int, part: int) -> None:
+        paddle.seed(7 * step + part)
 
     def save_best(tensors: checkpoint.Tensors, progress: object) -> None:
         checkpoint.save_tensors(folder / "best.safetensors", tensors)
 
     return Trainer(
         model=model,
-        step_fn=Step(model, rule, precision.scaler(), precision, group, lambda step, part: paddle.seed(7 * step + part)),
+        step_fn=Step(
+            model, rule, precision.scaler(), precision, group, lambda step, part: paddle.seed(7 * step + part)
+        ),
         schedule=build_schedule(
-            schedule, lr=lr, total_steps=epochs * order.steps_per_epoch, steps_per_epoch=order.steps_per_epoch, patience=0
+            schedule,
+            lr=lr,
+            total_steps=epochs * order.steps_per_epoch,
+            steps_per_epoch=order.steps_per_epoch,
+            patience=0,
         ),
         stopping=stopping or Stopping(),
         averaged=Averaged(model, ema),

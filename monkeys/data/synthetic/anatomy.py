@@ -65,13 +65,13 @@ def _pointed_ear(figure: Figure, side: int) -> None:
     outer = knots((0.35, -0.7), (0.7, -1.15), (1.12, -1.62), (1.12, -1.0), (0.95, -0.3))
     inner = knots((0.6, -0.8), (0.8, -1.05), (1.02, -1.32), (1.0, -0.95), (0.88, -0.5))
     figure.hair(smooth(outer, 40) * (side, 1), figure.colours.fur, 0.07, 60)
-    figure.skin(smooth(inner, 30) * (side, 1), figure.colours.dark)
+    figure.hair(smooth(inner, 30) * (side, 1), figure.colours.pale, 0.04, 40)
 
 
 def _mane(figure: Figure) -> None:
     colour = blend(figure.colours.pale, figure.colours.fur, 0.2)
     if figure.traits.mane == "ruff":
-        cheek = smooth(knots((0.4, 0.2), (1.0, 0.0), (1.62, 0.35), (1.35, 0.85), (0.8, 1.25), (0.3, 1.05)), 50)
+        cheek = smooth(knots((0.45, 0.1), (0.9, -0.3), (1.6, -0.15), (1.75, 0.4), (1.4, 0.95), (0.7, 1.0)), 50)
         for side in _BOTH:
             figure.hair(cheek * (side, 1), colour, 0.2, 80)
     elif figure.traits.mane == "beard":
@@ -95,8 +95,8 @@ def _crown(figure: Figure) -> None:
         half = knots((0.0, -1.8), (0.25, -1.6), (0.5, -1.1), (0.42, -0.6), (0.0, -0.55))
         figure.hair(smooth(_mirrored(half), 50), figure.colours.dark, 0.22, 60)
     elif figure.traits.crown == "brow":
-        upper = smooth(knots((-0.85, -0.3), (-0.5, -0.72), (0.0, -0.6), (0.5, -0.72), (0.85, -0.3)), 24)
-        lower = smooth(knots((0.75, -0.2), (0.4, -0.42), (0.0, -0.32), (-0.4, -0.42), (-0.75, -0.2)), 24)
+        upper = smooth(knots((-0.9, -0.42), (-0.5, -0.9), (0.0, -0.98), (0.5, -0.9), (0.9, -0.42)), 24)
+        lower = smooth(knots((0.78, -0.34), (0.4, -0.56), (0.0, -0.6), (-0.4, -0.56), (-0.78, -0.34)), 24)
         figure.hair(np.concatenate((upper, lower)), figure.colours.pale, 0.05, 90)
 
 

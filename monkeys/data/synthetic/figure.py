@@ -31,7 +31,7 @@ class Palette:
             fur=fur,
             dark=blend(fur, (0.07, 0.05, 0.05), 0.78),
             pale=blend((0.98, 0.95, 0.88), (0.9, 0.78, 0.6), nuisance.pale),
-            skin=blend((0.78, 0.58, 0.48), (0.3, 0.24, 0.22), nuisance.skin),
+            skin=blend((0.62, 0.44, 0.36), (0.26, 0.2, 0.19), nuisance.skin),
             iris=rgb(0.04 + 0.1 * nuisance.pale, 0.7, 0.55),
         )
 
