@@ -85,14 +85,12 @@ def make_toy(
 
     return Trainer(
         model=model,
-        step_fn=Step(
-            model, rule, precision.scaler(), precision, group, lambda step, part: paddle.seed(7 * step + part)
-        ),
+        step_fn=Step(model, rule, precision.scaler(), precision, group, reseed),
         schedule=build_schedule(
             schedule,
             lr=lr,
-            total_steps=epochs * order.steps_per_epoch,
-            steps_per_epoch=order.steps_per_epoch,
+            total_steps=epochs * per_epoch,
+            steps_per_epoch=per_epoch,
             patience=0,
         ),
         stopping=stopping or Stopping(),
