@@ -91,7 +91,7 @@ def _without_options(name: str, num_classes: int, layers: str | Sequence[str] | 
 
     if family == "plain" and layers is None:
         raise UserError(f'model.layers: "plain" needs a list of layers, for example "{NETWORKS["network_83_2611"]}"')
-    return PlainNet(NETWORKS[name] if family == "network" else layers, num_classes, size)
+    return PlainNet(layers or NETWORKS[name], num_classes, size)
 
 
 def find_model(name: str) -> ModelEntry:

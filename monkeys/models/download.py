@@ -12,7 +12,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 from ..errors import UserError
 from ..progress import progress
@@ -95,7 +95,7 @@ def fetch(url: str, md5: str, folder: Path, *, timeout: float = 30.0, deadline: 
     return target
 
 
-def _download(url: str, file: BinaryIO, timeout: float, end: float) -> str:
+def _download(url: str, file: IO[bytes], timeout: float, end: float) -> str:
     """Write the answer to `file` and return its MD5; OSError where it is late or ends early."""
     digest = hashlib.md5(usedforsecurity=False)
     with urllib.request.urlopen(url, timeout=timeout) as response:

@@ -6,7 +6,7 @@ import paddle
 from paddle import nn
 from paddle.nn.functional import sigmoid, silu
 
-from .layers import DropPath, conv, depth_probabilities, linear_head
+from .layers import Conv2D, DropPath, conv, depth_probabilities, linear_head
 
 # Rows: expansion, kernel, stride of the first block, output channels, blocks.
 STAGES: tuple[tuple[int, int, int, int, int], ...] = (
@@ -27,8 +27,8 @@ class SqueezeExcite(nn.Layer):
 
     def __init__(self, channels: int, squeezed: int) -> None:
         super().__init__()
-        self.fc1 = nn.Conv2D(channels, squeezed, 1)
-        self.fc2 = nn.Conv2D(squeezed, channels, 1)
+        self.fc1 = Conv2D(channels, squeezed, 1)
+        self.fc2 = Conv2D(squeezed, channels, 1)
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         means = x.mean(axis=[2, 3], keepdim=True)

@@ -35,7 +35,7 @@ class Dtype:
         order = state[1]
         if type(order) is not str or order not in ("<", ">", "|", "="):
             raise Refused("it holds an array of unknown byte order")
-        self.numpy = self.numpy.newbyteorder(order)
+        self.numpy = self.numpy.newbyteorder(order)  # type: ignore[arg-type]
 
 
 class Array:
@@ -92,7 +92,7 @@ class Machine:
 
     def run(self, data: bytes | mmap.mmap) -> Any:
         """The object that the pickle describes; Refused, or ValueError, IndexError, TypeError … where it is damaged."""
-        for count, (opcode, argument, _) in enumerate(pickletools.genops(data)):
+        for count, (opcode, argument, _) in enumerate(pickletools.genops(data)):  # type: ignore[arg-type]
             if count > MOST_INSTRUCTIONS:
                 raise Refused("it has far more parts than a network")
             if opcode.name == "STOP":

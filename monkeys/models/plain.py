@@ -21,6 +21,7 @@ from paddle import nn
 from paddle.nn import initializer
 
 from ..errors import UserError
+from .layers import Conv2D
 
 # The lists of the Imagenette report; 79_0828, 82_3185 and 84_3312 are one network trained with three drop periods.
 _SMALL = "in224 conv3-64 conv3-64 maxpool2 conv3-64 conv3-64 maxpool2 conv3-128 conv3-128 maxpool2 "
@@ -158,7 +159,7 @@ class _Draft:
         _check_width(token, filters)
         _check_weights(token, self.channels * kernel**2, filters)
         self.layers += [
-            nn.Conv2D(
+            Conv2D(
                 self.channels,
                 filters,
                 kernel,

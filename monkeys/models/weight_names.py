@@ -70,7 +70,7 @@ def _blocks(model_names: Collection[str]) -> list[str]:
     return [f"layer{stage}.{index}" for stage, index in sorted((int(a), int(b)) for a, b in found)]
 
 
-def _from_torchvision(name: str, _: list[str]) -> str:
+def _from_torchvision(name: str, blocks: list[str]) -> str:
     head, _, last = name.rpartition(".")
     return f"{head}.{_STATISTICS[last]}" if last in _STATISTICS else name
 
