@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import logging
 import os
@@ -10,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import FrameType
 
 log = logging.getLogger("monkeys")
@@ -36,16 +37,33 @@ def launch(command: Sequence[str], processes: int, gloo: bool) -> int:
         for rank in range(processes)
     ]
 
+    with _signals_to(ranks):
+        try:
+            return _watch(ranks)
+        finally:
+            for process in ranks:
+                process.kill()
+
+
+def run_alone(command: Sequence[str]) -> int:
+    """Run the command as one process and wait; returns its exit code. Signals are passed on; it does not outlive us."""
+    process = subprocess.Popen(command, preexec_fn=_die_with_parent)
+    with _signals_to([process]):
+        return _exit_code(process.wait())
+
+
+@contextlib.contextmanager
+def _signals_to(processes: Sequence[subprocess.Popen[bytes]]) -> Iterator[None]:
+    """SIGINT and SIGTERM reach these processes, which save and leave, instead of ending this one."""
+
     def pass_on(number: int, frame: FrameType | None) -> None:
-        for process in ranks:
+        for process in processes:
             process.send_signal(number)
 
     before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        return _watch(ranks)
+        yield
     finally:
-        for process in ranks:
-            process.kill()
         for number, handler in before.items():
             signal.signal(number, handler)
 

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from .. import runtime
+from .. import atomic, runtime
 from ..errors import TrainingError, UserError
 
 Main = Callable[[Sequence[str] | None], int]
@@ -50,6 +50,11 @@ def entry(main: Main) -> Main:
 def config_arguments(parser: argparse.ArgumentParser) -> None:
     """-c FILE and -o key=value …"""
     parser.add_argument("-c", "--config", type=Path, metavar="FILE", help="YAML configuration")
+    override_argument(parser)
+
+
+def override_argument(parser: argparse.ArgumentParser) -> None:
+    """-o key=value …"""
     parser.add_argument(
         "-o", "--override", action="extend", nargs="+", default=[], metavar="KEY=VALUE", help="e.g. train.epochs=3"
     )
@@ -62,6 +67,21 @@ def existing_run(path: Path) -> Path:
     if not (path / "best.safetensors").exists():
         raise UserError(f"{path} holds no trained network (best.safetensors is missing); train it first")
     return path
+
+
+def existing_out(path: Path) -> None:
+    """Make the folder of --out."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--out: {atomic.explain(error, path)}") from None
+
+
+def train_command(arguments: Sequence[str]) -> list[str]:
+    """This interpreter's command line for training in a process of its own, wherever it is started from."""
+    root = str(Path(__file__).resolve().parents[2])
+    program = f"import sys; sys.path.insert(0, {root!r}); from monkeys.cli.train import main; sys.exit(main())"
+    return [sys.executable, "-c", program, *arguments]
 
 
 def _fail(message: str, code: int) -> int:

@@ -7,7 +7,6 @@ import logging
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from .. import runtime
 from ..augment import RECIPES
@@ -16,11 +15,11 @@ from ..errors import Interrupted, UserError
 from ..launch import is_rank, launch
 from ..models import MODELS, ModelEntry
 from ..optim import OPTIMIZERS, SCHEDULES
-from . import DONE, config_arguments, entry, say
+from . import DONE, config_arguments, entry, say, train_command
 
 log = logging.getLogger("monkeys")
 
-CHOICES = {
+CHOICES: dict[str, Mapping[str, object]] = {
     "model.name": MODELS,
     "optim.name": OPTIMIZERS,
     "optim.schedule.name": SCHEDULES,
@@ -66,11 +65,8 @@ def _processes(config: Config) -> int:
 def _in_ranks(config: Config, processes: int, arguments: list[str]) -> int:
     """Start this command again, once per rank."""
     log.info(runtime.tune_cpu(processes=processes))
-    program = "import sys; from monkeys.cli.train import main; sys.exit(main())"
-    root = str(Path(__file__).resolve().parents[2])
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))
     gloo = config.run.device == "cpu" or "CUDA_VISIBLE_DEVICES" not in os.environ
-    return launch([sys.executable, "-c", program, *arguments], processes, gloo)
+    return launch(train_command(arguments), processes, gloo)
 
 
 def _train(config: Config, resume: str, overwrite: bool) -> int:

@@ -1,0 +1,63 @@
+"""Train several configurations, one after the other: `CONFIG… [-o key=value …] --out DIR`."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..errors import UserError
+from ..launch import run_alone
+from . import DONE, SIGINT_EXIT, entry, existing_out, override_argument, say, train_command
+
+log = logging.getLogger("monkeys")
+
+SIGTERM_EXIT = 143
+_OWN = ("run.name", "run.dir")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parse = argparse.ArgumentParser(
+        prog="sweep", description="Train configurations in turn; repeated, it goes on where it stopped."
+    )
+    parse.add_argument("configs", type=Path, nargs="+", metavar="CONFIG", help="YAML configurations")
+    override_argument(parse)
+    parse.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the runs and of the table")
+    return parse
+
+
+@entry
+def main(argv: Sequence[str] | None = None) -> int:
+    """Train each, then write the table; the exit code is that of the first that did not finish."""
+    args = parser().parse_args(argv)
+    _check(args.configs, args.override)
+    existing_out(args.out)
+    codes: dict[str, int] = {}
+    for number, path in enumerate(args.configs, start=1):
+        log.info("%d/%d %s", number, len(args.configs), path)
+        own = [f"run.name={path.stem}", f"run.dir={args.out}"]
+        codes[path.stem] = run_alone(train_command(["-c", str(path), "--resume", "auto", "-o", *args.override, *own]))
+        if codes[path.stem] in (SIGINT_EXIT, SIGTERM_EXIT):
+            return codes[path.stem]
+    from ..reports.sweep import write_sweep
+
+    page = write_sweep(args.out, {name: _state(code) for name, code in codes.items()})
+    say(page.read_text(encoding="utf-8"))
+    say(f"written: {page}")
+    return next((code for code in codes.values() if code != DONE), DONE)
+
+
+def _check(configs: Sequence[Path], overrides: Sequence[str]) -> None:
+    twice = [stem for stem, count in Counter(path.stem for path in configs).items() if count > 1]
+    if twice:
+        raise UserError(f"two configurations are named {twice[0]}: each becomes the run folder of its name")
+    own = [text for text in overrides if text.partition("=")[0] in _OWN]
+    if own:
+        raise UserError(f"-o {own[0]}: a sweep names its runs itself, after the configurations, inside --out")
+
+
+def _state(code: int) -> str:
+    return "finished" if code == DONE else f"failed, exit code {code}"
