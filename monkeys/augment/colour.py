@@ -48,7 +48,7 @@ def gaussian_noise(image: np.ndarray, rng: np.random.Generator, *, scale: Betwee
 
 def dropout(image: np.ndarray, rng: np.random.Generator, *, p: Between, per_channel: float) -> np.ndarray:
     """Single pixels, or single values of them, turn black."""
-    return image * _kept(rng, image.shape[:2], p, per_channel)
+    return image * _kept(rng, (image.shape[0], image.shape[1]), p, per_channel)
 
 
 def coarse_dropout(

@@ -48,7 +48,7 @@ def _name(operation: op.Operation) -> str:
 
 def _one(name: str, value: Any, rng: np.random.Generator) -> Any:
     if isinstance(value, op.Between | op.Whole):
-        drawn = value.draw(rng)
+        drawn: Any = value.draw(rng)
         return type(value)(drawn, drawn)
     if isinstance(value, tuple):
         return (value[rng.integers(len(value))],)

@@ -100,7 +100,7 @@ def _coarse_dropout(o: op.CoarseDropout) -> iaa.Augmenter:
 
 def _share(p: op.Between) -> float | tuple[float, float]:
     """imgaug's dropouts refuse a range of one value."""
-    return p.low if p.low == p.high else tuple(p)
+    return p.low if p.low == p.high else (p.low, p.high)
 
 
 def _own(operation: op.Operation) -> iaa.Augmenter:

@@ -73,8 +73,8 @@ def _compare(methods: list[str], epochs: int, seeds: int, out: Path, tune_rates:
 
     rates = dict(comparison.RATES)
     if tune_rates:
-        first = [method for method in methods if method in OPTIMIZERS]
-        rates.update({m: comparison.tune(m, epochs) for m in progress(first, desc="rates", unit="method")})
+        tuned = [method for method in methods if method in OPTIMIZERS]
+        rates.update({m: comparison.tune(m, epochs) for m in progress(tuned, desc="rates", unit="method")})
     total = len(methods) * seeds
     runs = list(progress(comparison.compare(methods, range(seeds), epochs, rates), total=total, unit="run"))
     rows = report.table(runs, rates)
@@ -85,7 +85,7 @@ def _compare(methods: list[str], epochs: int, seeds: int, out: Path, tune_rates:
     (out / "table.md").write_text(text, encoding="utf-8")
     found = report.by_method(runs)
     courses = {row.method: report.median_course(found[row.method]) for row in rows}
-    groups = [{m: courses[m] for m in courses if m in table} for table in (OPTIMIZERS, SECOND_ORDER)]
-    picture = plot_optimizers(*groups, out / "optimizers.png", f"median of {seeds} starting points")
+    first, second = ({m: courses[m] for m in courses if m in table} for table in (OPTIMIZERS, SECOND_ORDER))
+    picture = plot_optimizers(first, second, out / "optimizers.png", f"median of {seeds} starting points")
     say(text)
     say(f"results in {out}, plot in {picture}")

@@ -13,8 +13,9 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, Any, BinaryIO
 
 from ..errors import UserError
 
@@ -24,7 +25,7 @@ _MAX_HEADER = 2**20  # of a tar member: names and attributes
 _MAX_ZIP_DIRECTORY = 2**27  # bytes; Python takes up to twelve times as many
 _BLOCK = 512
 
-_PACKED: dict[bytes, Callable[..., BinaryIO]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
+_PACKED: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Member:
     """A file or folder of an archive. read: opens the content until the next member is asked for; None: a folder."""
 
     name: str
-    read: Callable[[], BinaryIO] | None
+    read: Callable[[], Any] | None
 
 
 class Budget:
@@ -56,7 +57,7 @@ class Budget:
 class _Counted:
     """A file of which every byte is counted. header: how many bytes may be read while it is not None."""
 
-    def __init__(self, file: BinaryIO, budget: Budget) -> None:
+    def __init__(self, file: IO[bytes], budget: Budget) -> None:
         self.file, self.budget = file, budget
         self.header: int | None = None
         self.last = b""
@@ -116,21 +117,21 @@ def zip_members(archive: Path, budget: Budget) -> Iterator[Member]:
             if info.is_dir():
                 yield Member(info.filename, None)
             else:
-                yield Member(info.filename, lambda info=info: _open_zipped(file, info, budget))
+                yield Member(info.filename, partial(_open_zipped, file, info, budget))
 
 
 def tar_members(archive: Path, budget: Budget) -> Iterator[Member]:
     """The members of a tar file, compressed or not; UserError for links, devices and sparse files."""
     with _open_packed(archive) as packed:
-        stream = _Counted(packed, budget)
+        stream: Any = _Counted(packed, budget)  # tarfile needs no more of a file than this has
         stream.header = _MAX_HEADER
         with tarfile.open(fileobj=stream, mode="r:", errors="replace") as tar:
             while (info := tar.next()) is not None:
                 stream.header = None
                 if not (info.isdir() or info.isreg()) or info.issparse():
                     raise UserError(f"{archive}: {info.name!r} is a link, a device or a sparse file")
-                yield Member(info.name, None if info.isdir() else lambda info=info: tar.extractfile(info))
-                tar.members.clear()  # millions of them would fill the memory
+                yield Member(info.name, None if info.isdir() else partial(tar.extractfile, info))
+                tar.members.clear()  # type: ignore[attr-defined]  # millions of them would fill the memory
                 stream.header = _MAX_HEADER
         if stream.last.strip(b"\0") or len(stream.last) < _BLOCK:  # tarfile takes a cut header for the end
             raise tarfile.ReadError("the end is missing")

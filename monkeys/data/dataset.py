@@ -20,7 +20,7 @@ class Key(NamedTuple):
     """Which picture, in which epoch: all that a sample's randomness depends on, beside the seed."""
 
     epoch: int
-    index: int
+    index: int  # type: ignore[assignment]  # tuples have a method of this name
 
 
 class Sample(NamedTuple):

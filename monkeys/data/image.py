@@ -139,7 +139,7 @@ def _decode(container: Container, suffix: str) -> tuple[np.ndarray, ImageInfo]:
     if container.format == "WEBP":
         _check_pixels(*webp_size(container.data), most=_MAX_WEBP_PIXELS)
     with Image.open(BytesIO(container.data), formats=[container.format]) as image:
-        _check_pixels(*image.size, passes=container.passes)
+        _check_pixels(image.width, image.height, passes=container.passes)
         if any(tile[0] in Image.DECODERS for tile in image.tile) and math.prod(image.size) > _MAX_PYTHON_PIXELS:
             raise Refused("too large for its rare way of compression; convert it to JPEG or PNG")
         mode, bits = image.mode, _bits(image, container.data)
@@ -237,11 +237,13 @@ class Preprocess:
         names = {field.name for field in fields(Preprocess)}
         if not isinstance(values, Mapping) or set(values) != names:
             raise UserError(f"preprocess: expected {sorted(names)}, found {values!r:.200}")
-        return Preprocess(**{name: tuple(item) if isinstance(item, list) else item for name, item in values.items()})
+        given: dict[str, Any] = {n: tuple(item) if isinstance(item, list) else item for n, item in values.items()}
+        return Preprocess(**given)
 
 
 def _three_numbers(values: object) -> bool:
-    numbers = isinstance(values, tuple) and all(
-        type(value) in (int, float) and math.isfinite(value) for value in values
+    return (
+        isinstance(values, tuple)
+        and len(values) == 3
+        and all(type(value) in (int, float) and math.isfinite(value) for value in values)
     )
-    return numbers and len(values) == 3

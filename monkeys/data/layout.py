@@ -67,7 +67,7 @@ def locate(root: Path, cache_dir: Path) -> Path:
     if not root.exists():
         raise UserError(f"no such data folder, archive or list file: {root}")
     if is_archive(root):
-        digest = hashlib.sha256(np.memmap(root, mode="r")).hexdigest()
+        digest = hashlib.sha256(np.memmap(root, mode="r").data).hexdigest()
         return unpack(root, cache_dir / "archives" / digest[:16])
     return root.parent
 
@@ -78,18 +78,18 @@ def read_source(root: Path, cache_dir: Path, exclude: Sequence[str] = ()) -> Sou
     exclude: paths or patterns relative to the source's folder; a folder's name stands for all in it. Raises UserError
     where there is no such source, or nothing in it that has the form of classes.
     """
-    base = locate(root, cache_dir)
+    base, folders = locate(root, cache_dir), dict[str, str]()
     try:
         if root.expanduser().is_file() and not is_archive(root.expanduser()):
-            entries, folders, tables = _from_lists(root.expanduser()), {}, [base]
+            entries, tables = _from_lists(root.expanduser()), [base]
         else:
             entries, folders, tables = _from_folder(base, root)
     except OSError as error:
         raise UserError(f"{error.filename or root} cannot be read: {error.strerror}") from None
-    entries, folders = _without(entries, folders, exclude)
+    entries, empty = _without(entries, folders, exclude)
     if not entries:
         raise UserError(f"{root}: no images found; expected one folder per class, or a list file of `path label` lines")
-    ids = sorted({entry.label for entry in entries} | folders, key=natural)
+    ids = sorted({entry.label for entry in entries} | empty, key=natural)
     names = read_names(tables, ids)
     order = {label: index for index, label in enumerate(ids)}
     entries.sort(key=lambda entry: (order[entry.label], entry.path, entry.split))

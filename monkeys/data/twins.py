@@ -139,8 +139,9 @@ def examine(
     whole, part = _correlate(left, right, np.ones_like(left)), np.zeros(len(left))
     stamped = (strip > STRIP) & (whole <= SAME)
     part[stamped] = _correlate(left[stamped], right[stamped], _uncovered(left[stamped], right[stamped]))
-    columns = (column.tolist() for column in (first, second, agreement, whole, part))
-    return [Pair(*values, mirrored) for values in zip(*columns, strict=True)]
+    sides = np.full(len(first), mirrored)
+    columns = (column.tolist() for column in (first, second, agreement, whole, part, sides))
+    return [Pair(*values) for values in zip(*columns, strict=True)]
 
 
 def _nearest(pairs: list[Pair]) -> list[Pair]:

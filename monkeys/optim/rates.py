@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 NOTICEABLE = 1e-4  # plateau: a fall of the loss counts from this relative size
 GROW, SHRINK = 1.05, 0.7
@@ -73,7 +73,7 @@ class Plateau:
     def state_dict(self) -> State:
         return {"factor": self.factor, "best": self.best, "bad_epochs": self.bad_epochs}
 
-    def load_state_dict(self, state: Mapping[str, float | int | None]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.factor, self.best, self.bad_epochs = state["factor"], state["best"], state["bad_epochs"]
 
 
@@ -98,7 +98,7 @@ class Matlab:
     def state_dict(self) -> State:
         return {"factor": self.factor, "last": self.last}
 
-    def load_state_dict(self, state: Mapping[str, float | int | None]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.factor, self.last = state["factor"], state["last"]
 
 

@@ -16,6 +16,8 @@ from ..errors import UserError
 from .names import known
 from .rates import Fixed, Matlab, Plateau, Schedule, cosine
 
+__all__ = ["SCHEDULES", "Schedule", "build_schedule"]
+
 SCHEDULES: dict[str, str] = {
     "constant": "the same rate throughout",
     "cosine": "half a cosine from the rate down to min_lr",

@@ -98,7 +98,7 @@ def _read(folder: Path, name: str) -> _Run:
 
 def _result(name: str, metrics: Mapping[str, Any], history: Mapping[str, Sequence[float]]) -> Result:
     told = bool(history["epoch"])
-    values = {field.name: metrics.get(field.name) for field in fields(Result)}
+    values: dict[str, Any] = {field.name: metrics.get(field.name) for field in fields(Result)}
     values |= {
         "run": name,
         "epochs": int(history["epoch"][-1]) if told else None,

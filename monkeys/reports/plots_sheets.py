@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -50,7 +51,7 @@ def sheet(
         left, top = index % columns, index // columns * pitch
         mark = marks[index] if marks else None
         ink = "black" if mark is None else (RIGHT if mark else WRONG)
-        style = {"ha": "center", "va": "bottom", "color": ink, "fontsize": 7.5, "linespacing": 1.1}
+        style: dict[str, Any] = {"ha": "center", "va": "bottom", "color": ink, "fontsize": 7.5, "linespacing": 1.1}
         axes.text(left + 0.5, top + (lines + 0.1) * LINE, "\n".join(caption), **style)
         _place(axes, image, left + GAP / 2, top + (lines + 0.3) * LINE, 1 - GAP, None if mark is None else ink)
     if not images:

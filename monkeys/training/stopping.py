@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from ..errors import UserError
 
@@ -60,7 +61,7 @@ class Stopping:
     def state_dict(self) -> dict[str, float | int | None]:
         return {"best_loss": self.best_loss, "bad_epochs": self.bad_epochs}
 
-    def load_state_dict(self, state: Mapping[str, float | int | None]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.best_loss, self.bad_epochs = state["best_loss"], state["bad_epochs"]
 
     def _no_progress(self, val_loss: float | None) -> str | None:

@@ -27,7 +27,7 @@ def _mirrored(half: Array) -> Array:
 
 
 def _tail(figure: Figure) -> None:
-    bones = knots((0.9, 2.6), (1.75, 1.9), (1.6, 1.0), (1.75, 0.25), (1.5, -0.35))
+    bones: np.ndarray = knots((0.9, 2.6), (1.75, 1.9), (1.6, 1.0), (1.75, 0.25), (1.5, -0.35))
     bones = (bones + figure.rng.normal(0, 0.06, bones.shape)) * (figure.nuisance.tail_side, 1)
     curve = smooth(bones, 48)
     for start in range(0, 45, 3):
@@ -35,7 +35,7 @@ def _tail(figure: Figure) -> None:
         colour = figure.colours.pale if pale else figure.colours.dark
         figure.line(curve[start : start + 4], 0.26, colour, furry=True)
     if figure.traits.tail == "tufted":
-        figure.hair(ellipse(*curve[-1], 0.3, 0.36), figure.colours.pale, 0.12, 50)
+        figure.hair(ellipse(curve[-1, 0], curve[-1, 1], 0.3, 0.36), figure.colours.pale, 0.12, 50)
 
 
 def _body(figure: Figure) -> None:

@@ -44,7 +44,7 @@ def _across(rng: np.random.Generator, height: int, width: int) -> Array:
 
 def _twig(canvas: Array, rng: np.random.Generator, ends: Array, thickness: float, leaves: int) -> None:
     side, hue = min(canvas.shape[:2]), rng.uniform(0.18, 0.4)
-    bent = np.linspace(*ends, 5) + rng.normal(0, side * 0.03, (5, 2))
+    bent = np.linspace(ends[0], ends[1], 5) + rng.normal(0, side * 0.03, (5, 2))
     way = smooth(bent.astype(np.float32), 40)
     stroke(canvas, way, thickness, rgb(rng.uniform(0.05, 0.1), 0.4, rng.uniform(0.15, 0.4)))
     for at in rng.integers(0, len(way), leaves):
@@ -59,7 +59,7 @@ def develop(canvas: Array, nuisance: Nuisance, rng: np.random.Generator) -> NDAr
     height, width = canvas.shape[:2]
     light = 1 + nuisance.light * gradient(height, width, nuisance.light_angle) + 0.06 * clouds(rng, height, width, 6, 2)
     balance = 2**nuisance.exposure * np.array((1 + nuisance.warmth, 1, 1 - nuisance.warmth))
-    canvas = canvas * light.astype(np.float32)[..., None] * balance.astype(np.float32)
+    canvas = canvas * light.astype(np.float32)[..., None] * balance.astype(np.float32)  # type: ignore[assignment]
     blur = nuisance.blur * min(height, width)
     if blur > 0.4:
         canvas = cv2.GaussianBlur(canvas, (0, 0), blur)
