@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 from dataclasses import dataclass
@@ -13,11 +12,8 @@ import numpy as np
 
 from . import atomic, runtime
 from .config import Config, load_config
-from .data.cache import open_pictures
-from .data.dataset import Dataset, as_they_are, plain_collate
 from .data.image import decode
-from .data.loader import load, plain_order
-from .data.manifest import ClassInfo, Manifest, Row, build_manifest, leak_free, locate, unseen
+from .data.manifest import Row, build_manifest, leak_free, unseen
 from .errors import UserError
 from .evaluation.calibration import fit_temperature as best_temperature
 from .evaluation.metrics import Predictions, answers, evaluate_predictions
@@ -25,13 +21,15 @@ from .models import head_prefix
 from .progress import progress
 from .reports.evaluation import write_evaluation
 from .reports.saliency import write_saliency
+from .serving.engine import Engine
+from .serving.export import open_inference
+from .serving.held_out import BATCH, batches
+from .serving.held_out import read_manifest as read_manifest
 from .serving.network import RECORD, Network, load_network, read_record
 from .training.engine import predict
 from .training.tta import predict_with_tta
 
 log = logging.getLogger("monkeys")
-
-BATCH = 32
 
 
 @dataclass(frozen=True)
@@ -84,11 +82,17 @@ def assess(
     seed: int = 0,
     tta: bool = False,
     out: Path | None = None,
+    engine: str = "dygraph",
 ) -> Assessment:
     """Predict a split of the run's own manifest, or all images of another source, and write every artefact.
 
     sample: only so many images, drawn with `seed`. Writes `RUN/eval-<split or source name>/` unless told otherwise.
+    engine: what computes the answers, "dygraph" or "inference"; the pictures of where the network looks always take the
+    former.
     """
+    if tta and engine == "inference":
+        raise UserError("--tta needs other picture sizes than an exported network takes: leave out --engine inference")
+    fast = open_inference(run) if engine == "inference" else None
     network, config = load_network(run), load_config(run / "config.yaml")
     name = source.resolve().name.partition(".")[0] if source else split
     images = _foreign(run, config, source, network) if source else _own(run, config, split)
@@ -96,7 +100,7 @@ def assess(
     predictions = Predictions(
         paths=tuple(row.path for row in images.rows),
         labels=images.labels(network),
-        logits=_logits(network, images, config, tta),
+        logits=_logits(network, images, config, tta, fast),
         leak_free=images.leak_free,
     )
     selected = source is None and split == "val"  # the best epoch was chosen on it
@@ -131,7 +135,7 @@ def fit_temperature(run: Path) -> float:
     """Calibrate the run's network on its validation split and save the temperature with the weights."""
     network, config = load_network(run), load_config(run / "config.yaml")
     images = _own(run, config, "val")
-    temperature = best_temperature(_logits(network, images, config, tta=False), images.labels(network))
+    temperature = best_temperature(_logits(network, images, config), images.labels(network))
     atomic.write_json(run / RECORD, read_record(run) | {"temperature": temperature})
     return temperature
 
@@ -141,17 +145,6 @@ def _sample(count: int, wanted: int, seed: int) -> np.ndarray:
     if not wanted or wanted >= count:
         return np.arange(count)
     return np.sort(np.random.default_rng(seed).choice(count, wanted, replace=False))
-
-
-def read_manifest(run: Path, config: Config) -> Manifest:
-    """The photographs and splits that a run was trained with; they are never drawn again."""
-    try:
-        classes = json.loads((run / "classes.json").read_text(encoding="utf-8"))
-        infos = tuple(ClassInfo(item["id"], item["name"]) for item in classes)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{run / 'classes.json'} cannot be read: {error}") from None
-    root = locate(config.data.root, runtime.cache_folder(config.data.cache_dir))
-    return Manifest.read(run / "manifest.csv", root, infos)
 
 
 def _own(run: Path, config: Config, split: str) -> Images:
@@ -191,24 +184,18 @@ def features(examined: Assessment, config: Config) -> np.ndarray:
     head = layers.get(prefix) or next(layer for name, layer in layers.items() if name.startswith(prefix))
     hook = head.register_forward_pre_hook(lambda layer, inputs: seen.append(inputs[0].flatten(1).numpy()))
     try:
-        _logits(examined.network, examined.images, config, tta=False)
+        _logits(examined.network, examined.images, config)
     finally:
         hook.remove()
     return np.concatenate(seen)
 
 
-def _logits(network: Network, images: Images, config: Config, tta: bool) -> np.ndarray:
-    """[N, C] float32, in the order of the rows."""
-    cache = runtime.cache_folder(config.data.cache_dir)
-    pictures = open_pictures(
-        images.rows,
-        images.root,
-        network.preprocess,
-        cache=config.data.cache,
-        cache_dir=cache,
-        workers=runtime.usable_cores(),
-    )
-    dataset = Dataset(lambda epoch: pictures, images.labels(network), as_they_are, seed=0)
-    batches = load(dataset, plain_order(len(dataset), BATCH), plain_collate(network.preprocess, len(network.classes)))
-    shown = progress(batches, total=math.ceil(len(dataset) / BATCH), desc="predicting", unit="batch")
+def _logits(
+    network: Network, images: Images, config: Config, tta: bool = False, engine: Engine | None = None
+) -> np.ndarray:
+    """[N, C] float32, in the order of the rows; from the network as it was trained unless an engine is given."""
+    found = batches(network, images.rows, images.root, config)
+    shown = progress(found, total=math.ceil(len(images.rows) / BATCH), desc="predicting", unit="batch")
+    if engine is not None:
+        return np.concatenate([engine(batch.images) for batch in shown])
     return predict_with_tta(network.model, shown) if tta else predict(network.model, shown)

@@ -25,6 +25,12 @@ def parser() -> argparse.ArgumentParser:
     parse.add_argument("--sample", type=int, default=0, metavar="N", help="only N images, drawn at random")
     parse.add_argument("--seed", type=int, default=0, help="of --sample and of samples.png")
     parse.add_argument("--tta", action="store_true", help="average over flips and scales")
+    parse.add_argument(
+        "--engine",
+        choices=("dygraph", "inference"),
+        default="dygraph",
+        help="the network as trained, or paddle.inference on the CPU (exported first where need be)",
+    )
     parse.add_argument("--out", type=Path, help="where to write (RUN/eval-<split or folder name>)")
     return parse
 
@@ -48,6 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         seed=args.seed,
         tta=args.tta,
         out=args.out,
+        engine=args.engine,
     )
     say(done.summary)
     say(f"written: {done.out}")

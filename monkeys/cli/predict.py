@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import codecs
+import contextlib
 import csv
 import json
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from .. import runtime
+from .. import atomic, runtime
 from ..errors import UserError
 from ..progress import progress
 from . import DONE, WRONG_INPUT, entry, existing_run, say
@@ -27,12 +30,23 @@ Writer = Callable[["Prediction"], None]
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     parse = argparse.ArgumentParser(prog="predict", description="Name what is in photographs.")
-    parse.add_argument("run", type=Path, help="run folder")
+    parse.add_argument("run", type=Path, help="run folder, or its export in the paddle or safetensors format")
     parse.add_argument(
         "paths", nargs="+", help="files, folders, @LIST (a file of paths), or - (paths on standard input)"
     )
     parse.add_argument("--topk", type=int, default=3, metavar="K", help="classes per photograph")
-    parse.add_argument("--out", type=Path, help="FILE.csv or FILE.jsonl; without it, lines on standard output")
+    parse.add_argument(
+        "--out",
+        type=Path,
+        help="FILE.csv or FILE.jsonl, there once it is complete; until then, and where the command is ended, its rows "
+        "are in FILE.csv.part. Without --out, lines on standard output",
+    )
+    parse.add_argument(
+        "--engine",
+        choices=("dygraph", "inference"),
+        default="dygraph",
+        help="the network as trained, or paddle.inference on the CPU (exported first where need be)",
+    )
     return parse
 
 
@@ -44,58 +58,93 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise UserError(f"--topk {args.topk}: at least 1")
     if args.out and args.out.suffix not in (".csv", ".jsonl"):
         raise UserError(f"--out {args.out}: the name must end in .csv or .jsonl")
-    existing_run(args.run)
+    if not (args.run / "network.json").is_file():  # the mark of an export
+        existing_run(args.run)
     log.info(runtime.tune_cpu())
     runtime.import_paddle()
     from ..serving.predictor import Predictor
 
-    predictor = Predictor(args.run)
+    predictor = Predictor(args.run, args.engine)
     topk = min(args.topk, len(predictor.network.classes))
-    found = predictor.predict_many(expand(args.paths), topk)
-    return _write(progress(found, desc="predicting", unit="image"), topk, args.out)
+    found = progress(predictor.predict_many(expand(args.paths), topk), desc="predicting", unit="image")
+    with _complete(args.out) as file:
+        return _write(found, _writer(file, args.out, topk))
 
 
 def expand(paths: Iterable[str]) -> Iterator[Path]:
     """Files, one by one: folders are walked in order, lists and standard input are read as they come."""
     for text in paths:
         if text == "-":
-            yield from (Path(line.rstrip("\n")) for line in sys.stdin if line.strip())
+            yield from _lines_of(sys.stdin.buffer, Path())
         elif text.startswith("@"):
             yield from _listed(Path(text[1:]))
-        elif Path(text).is_dir():
-            yield from (path for path in sorted(Path(text).rglob("*")) if path.is_file() and path.name[0] != ".")
         else:
-            yield Path(text)
+            yield from _files(Path(text))
 
 
 def _listed(path: Path) -> Iterator[Path]:
+    """Paths of a list, relative to its folder."""
     try:
-        with path.open(encoding="utf-8") as lines:
-            yield from (path.parent / line.rstrip("\n") for line in lines if line.strip())
+        with path.open("rb") as lines:
+            yield from _lines_of(lines, path.parent)
     except OSError as error:
         raise UserError(f"list {path} cannot be read: {error.strerror}") from None
 
 
-def _write(predictions: Iterable[Prediction], topk: int, out: Path | None) -> int:
-    """Stream predictions to a file or to standard output, with one line on standard error for each that failed."""
+def _lines_of(lines: Iterable[bytes], base: Path) -> Iterator[Path]:
+    """One path a line, in whatever encoding file names have; a folder stands for what is in it."""
+    for line in lines:
+        name = os.fsdecode(line.removeprefix(codecs.BOM_UTF8).rstrip(b"\r\n"))
+        if name.strip():
+            yield from _files(base / name)
+
+
+def _files(path: Path) -> Iterator[Path]:
+    """The file, or all files below a folder, those hidden left out; the names of one folder in memory at a time."""
+    if not os.path.isdir(path):  # noqa: PTH112 (raises nothing, whatever the name)
+        yield path
+        return
+    for folder, inner, names in os.walk(path):
+        inner[:] = sorted(name for name in inner if not name.startswith("."))
+        yield from (Path(folder, name) for name in sorted(names) if not name.startswith("."))
+
+
+def _write(predictions: Iterable[Prediction], write: Writer) -> int:
+    """Stream predictions, with one line on standard error for each that failed."""
     done = failed = 0
-    with _open(out) as file:
-        write = _json_lines(file) if out and out.suffix == ".jsonl" else _table(file, topk) if out else _lines
-        for prediction in predictions:
-            write(prediction)
-            failed += bool(prediction.error)
-            done += not prediction.error
-            if prediction.error:
-                log.warning("%s: %s", prediction.path, prediction.error)
+    for prediction in predictions:
+        write(prediction)
+        failed += bool(prediction.error)
+        done += not prediction.error
+        if prediction.error:
+            log.warning("%s: %s", shown(prediction.path), prediction.error)
     log.info("%d photographs predicted, %d could not be read", done, failed)
     return DONE if done else WRONG_INPUT
 
 
-def _open(out: Path | None) -> TextIO:
+def _writer(file: TextIO | None, out: Path | None, topk: int) -> Writer:
+    if file is None or out is None:
+        return _lines
+    return _json_lines(file) if out.suffix == ".jsonl" else _table(file, topk)
+
+
+@contextlib.contextmanager
+def _complete(out: Path | None) -> Iterator[TextIO | None]:
+    """A file that takes its name once it is complete; before, it is FILE.part, row by row."""
+    if out is None:
+        yield None
+        return
+    part = out.with_name(out.name + ".part")
     try:
-        return (out or Path("/dev/null")).open("w", newline="", encoding="utf-8")
+        file = part.open("w", buffering=1, newline="", encoding="utf-8", errors="surrogateescape")
     except OSError as error:
         raise UserError(f"--out {out}: {error.strerror}") from None
+    try:
+        with file:
+            yield file
+        part.replace(out)
+    except OSError as error:
+        raise UserError(f"--out {atomic.explain(error, part)}; the rows so far are there") from None
 
 
 def _table(file: TextIO, topk: int) -> Writer:
@@ -119,11 +168,16 @@ def _json_lines(file: TextIO) -> Writer:
         else:
             record |= {"predicted": prediction.best.id, "confidence": prediction.best.probability}
             record["topk"] = [vars(guess) for guess in prediction.guesses]
-        file.write(json.dumps(record, ensure_ascii=False) + "\n")
+        file.write(json.dumps(record, ensure_ascii=not prediction.path.isprintable()) + "\n")
 
     return write
 
 
 def _lines(prediction: Prediction) -> None:
     guesses = ", ".join(f"{guess.name} {guess.probability:.1%}" for guess in prediction.guesses)
-    say(f"{prediction.path}: {guesses or prediction.error}")
+    say(f"{shown(prediction.path)}: {guesses or prediction.error}")
+
+
+def shown(path: str) -> str:
+    """A file's name for people: one line, whatever it is made of."""
+    return path if path.isprintable() else repr(path)

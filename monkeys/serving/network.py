@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from paddle import nn
 
+from .. import atomic
 from ..data.image import Preprocess
 from ..data.manifest import ClassInfo
 from ..errors import UserError
@@ -20,10 +21,12 @@ WEIGHTS, RECORD = "best.safetensors", "best.json"
 
 
 @dataclass(frozen=True)
-class Network:
-    """A trained network. model_options: what `build_model` was given. temperature: logits are divided by it."""
+class Description:
+    """All that a network needs beside its weights. temperature: logits are divided by it.
 
-    model: nn.Layer
+    model_options: what `build_model` is given.
+    """
+
     preprocess: Preprocess
     classes: tuple[ClassInfo, ...]
     model_options: dict[str, Any]
@@ -33,6 +36,13 @@ class Network:
     @property
     def class_ids(self) -> list[str]:
         return [info.id for info in self.classes]
+
+
+@dataclass(frozen=True)
+class Network(Description):
+    """A trained network in evaluation mode."""
+
+    model: nn.Layer
 
 
 def save_record(
@@ -45,8 +55,6 @@ def save_record(
     **figures: float | int,
 ) -> None:
     """Write best.json: all that the weights need to be used, and the figures they were chosen by."""
-    from .. import atomic
-
     record = {
         "model": model_options,
         "preprocess": preprocess.to_dict(),
@@ -57,23 +65,33 @@ def save_record(
     atomic.write_json(run / RECORD, record)
 
 
-def read_record(run: Path) -> dict[str, Any]:
-    """best.json of a run; UserError where it is missing or damaged."""
+def read_record(folder: Path, name: str = RECORD) -> dict[str, Any]:
+    """The record of a run or an export; UserError where it is missing or damaged."""
+    path = folder / name
     try:
-        record = json.loads((run / RECORD).read_text(encoding="utf-8"))
+        record = json.loads(path.read_text(encoding="utf-8"))
         return {key: record[key] for key in ("model", "preprocess", "classes", "temperature", "epoch")} | record
     except OSError as error:
-        raise UserError(f"{run / RECORD} cannot be read: {error.strerror}; is {run} a finished run?") from None
+        raise UserError(f"{path} cannot be read: {error.strerror}; is {folder} a finished run?") from None
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{run / RECORD} is damaged: {error}") from None
+        raise UserError(f"{path} is damaged: {error}") from None
 
 
-def load_network(run: Path) -> Network:
-    """The best network of a run, in evaluation mode."""
-    record = read_record(run)
-    classes = tuple(ClassInfo(item["id"], item["name"]) for item in record["classes"])
-    model = build_model(num_classes=len(classes), **record["model"])
-    checkpoint.restore_model(model, checkpoint.load_tensors(run / WEIGHTS), str(run / WEIGHTS))
+def describe(record: Mapping[str, Any]) -> Description:
+    """A record as values."""
+    return Description(
+        preprocess=Preprocess.from_dict(record["preprocess"]),
+        classes=tuple(ClassInfo(item["id"], item["name"]) for item in record["classes"]),
+        model_options=record["model"],
+        temperature=float(record["temperature"]),
+        epoch=int(record["epoch"]),
+    )
+
+
+def load_network(folder: Path, record: Mapping[str, Any] | None = None) -> Network:
+    """The best network of a run, in evaluation mode. record: in the place of the folder's own best.json."""
+    about = describe(record or read_record(folder))
+    model = build_model(num_classes=len(about.classes), **about.model_options)
+    checkpoint.restore_model(model, checkpoint.load_tensors(folder / WEIGHTS), str(folder / WEIGHTS))
     model.eval()
-    preprocess = Preprocess.from_dict(record["preprocess"])
-    return Network(model, preprocess, classes, record["model"], float(record["temperature"]), int(record["epoch"]))
+    return Network(**vars(about), model=model)

@@ -6,12 +6,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
-import paddle
 
 from ..data.image import ImageError
-from .network import Network, load_network
+from ..errors import UserError
+from ..evaluation.predictions import softmax
+from .engine import ENGINES, Dygraph, Engine, is_export, open_exported, read_export
+from .network import Description, describe, load_network, read_record
 
 
 @dataclass(frozen=True)
@@ -37,10 +40,27 @@ class Prediction:
 
 
 class Predictor:
-    """The best network of a run, ready to be asked."""
+    """The best network of a run, or of an export in the paddle or safetensors format, ready to be asked.
 
-    def __init__(self, run: Path | str) -> None:
-        self.network: Network = load_network(Path(run))
+    engine: "dygraph", the network as trained; or "inference", paddle.inference with oneDNN on the CPU, for which a run
+    is exported on first use. An export in the paddle format always takes the latter. Several threads may ask.
+    """
+
+    def __init__(self, run: Path | str, engine: Literal["dygraph", "inference"] = "dygraph") -> None:
+        if engine not in ENGINES:
+            raise UserError(f"engine {engine!r}: known are {' and '.join(ENGINES)}")
+        folder = Path(run)
+        self.network: Description
+        self.engine: Engine
+        if is_export(folder):
+            self.network, self.engine = _exported(folder)
+        elif engine == "inference":
+            from .export import open_inference
+
+            self.engine, self.network = open_inference(folder), describe(read_record(folder))
+        else:
+            trained = load_network(folder)
+            self.network, self.engine = trained, Dygraph(trained.model)
 
     def predict(self, path: Path | str, topk: int = 5) -> Prediction:
         """One picture; raises ImageError where it cannot be read."""
@@ -76,7 +96,15 @@ class Predictor:
         ]
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
-        """[N, 3, S, S] float32, preprocessed -> [N, C] float32, calibrated."""
-        with paddle.no_grad():
-            logits = self.network.model(paddle.to_tensor(images)) / self.network.temperature
-            return paddle.nn.functional.softmax(logits, axis=1).numpy()
+        """[N, 3, S, S] float32, preprocessed -> [N, C] float64, calibrated."""
+        return softmax(self.engine(images) / self.network.temperature)
+
+
+def _exported(folder: Path) -> tuple[Description, Engine]:
+    record = read_export(folder)
+    if record["format"] == "paddle":
+        return describe(record), open_exported(folder, record)
+    if record["format"] == "safetensors":
+        network = load_network(folder, record)
+        return network, Dygraph(network.model)
+    raise UserError(f"{folder} is an export for {record['format']}; give the run, or its paddle or safetensors export")
