@@ -11,10 +11,10 @@ from typing import Any
 
 from . import atomic, runtime
 from .assessment import assess, fit_temperature, read_manifest
-from .config import Config, to_yaml
+from .config import Config, load_config, to_yaml
 from .dashboard import show_inputs, show_results
 from .data.manifest import Manifest, build_manifest
-from .parts import fingerprint, make_trainer
+from .parts import fingerprint, make_trainer, settings
 from .photographs import Photographs
 from .reports.run import write_run_report
 from .training.distributed import Group, join_group
@@ -47,6 +47,8 @@ def run_experiment(
         return _follow(config, folder, group)
     with folder.locked():
         if resume and folder.finished:
+            then = settings(load_config(folder.path / "config.yaml"))
+            folder.refuse_other(then, settings(config), "it is finished: choose another run.name, or add --overwrite")
             return _outcome(folder)
         if not resume and not overwrite:
             folder.refuse_existing()

@@ -68,10 +68,14 @@ _NOT_IN_FINGERPRINT = {
 
 def fingerprint(config: Config, manifest: Manifest) -> dict[str, Any]:
     """What a resumed run must have in common with its checkpoint: all that decides the weights."""
-    settings = config.model_dump(mode="json", exclude=_NOT_IN_FINGERPRINT)
-    flat = {f"{section}.{key}": value for section, values in settings.items() for key, value in values.items()}
     classes = ", ".join(info.id for info in manifest.classes)
-    return {**flat, "classes": classes, "manifest": manifest.digest}
+    return {**settings(config), "classes": classes, "manifest": manifest.digest}
+
+
+def settings(config: Config) -> dict[str, Any]:
+    """Dotted key -> value, of every setting that decides the weights."""
+    sections = config.model_dump(mode="json", exclude=_NOT_IN_FINGERPRINT)
+    return {f"{section}.{key}": value for section, values in sections.items() for key, value in values.items()}
 
 
 def make_schedule(config: Config, order: TrainOrder) -> Schedule:

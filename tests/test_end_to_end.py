@@ -89,6 +89,14 @@ def test_a_finished_run_is_left_alone(trained, capsys):
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
 
 
+def test_a_finished_run_of_other_settings_is_not_taken_for_this_one(trained, capsys):
+    _, run, command = trained
+    before = (run / "history.csv").read_bytes()
+    assert train.main([*command, "--resume", "auto", "-o", "optim.lr=0.5"]) == 2
+    assert "optim.lr 0.001 then, 0.5 now" in capsys.readouterr().err
+    assert (run / "history.csv").read_bytes() == before
+
+
 def test_an_existing_run_is_not_overwritten_unasked(trained, capsys):
     _, run, command = trained
     before = (run / "history.csv").read_bytes()

@@ -86,14 +86,16 @@ class RunFolder:
         found = Checkpoints(self.path / "last").latest()
         if found is None:
             return None
-        saved = found[1]["fingerprint"]
-        differing = [key for key in sorted(saved.keys() | fingerprint.keys()) if saved.get(key) != fingerprint.get(key)]
-        if differing and not force:
-            shown = [f"{key} {_brief(saved.get(key))} then, {_brief(fingerprint.get(key))} now" for key in differing]
-            raise UserError(
-                f"{self.path} was started with other settings: {'; '.join(shown)}; --resume force goes on all the same"
-            )
+        if not force:
+            self.refuse_other(found[1]["fingerprint"], fingerprint, "--resume force goes on all the same")
         return found
+
+    def refuse_other(self, saved: Mapping[str, Any], now: Mapping[str, Any], advice: str) -> None:
+        """UserError that shows what has changed since the run was started, if anything has."""
+        differing = [key for key in sorted(saved.keys() | now.keys()) if saved.get(key) != now.get(key)]
+        if differing:
+            shown = [f"{key} {_brief(saved.get(key))} then, {_brief(now.get(key))} now" for key in differing]
+            raise UserError(f"{self.path} was started with other settings: {'; '.join(shown)}; {advice}")
 
 
 def _take(descriptor: int, folder: Path) -> None:
