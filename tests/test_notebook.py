@@ -1,4 +1,4 @@
-"""The notebook in an imitated hosted service: the archive is only read, work/ is kept, all else goes with the session."""
+"""The notebook in an imitated hosted service: the archive is only read, work/ is kept, the rest goes with a session."""
 
 from __future__ import annotations
 
