@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from .errors import UserError
+
 _REASONS = {
     errno.ENOSPC: "the disk is full: free some space, or choose a folder on another disk",
     errno.EDQUOT: "the disk quota is used up: free some space, or choose a folder on another disk",
@@ -60,6 +62,14 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Put `value` in the place of `path`, indented; what JSON cannot hold raises before the disk is touched."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def make_folder(path: Path) -> None:
+    """A folder for results, with those above it; UserError where it cannot be made."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"no folder for results: {explain(error, path)}") from None
 
 
 def sync_folder(folder: Path) -> None:

@@ -16,8 +16,10 @@ from .dashboard import show_inputs, show_results
 from .data.manifest import Manifest, build_manifest
 from .parts import fingerprint, make_trainer, settings
 from .photographs import Photographs
+from .reports import plots
 from .reports.run import write_run_report
 from .training.distributed import Group, join_group
+from .training.find_lr import find_lr
 from .training.run_folder import RunFolder
 from .training.runlog import RunLog
 from .training.trainer import Trainer
@@ -53,6 +55,22 @@ def run_experiment(
         if not resume and not overwrite:
             folder.refuse_existing()
         return _lead(config, folder, group, resume if folder.holds_run else "", announce)
+
+
+def search_lr(config: Config, out: Path, steps: int = 100) -> float:
+    """Range test on the run's own data and network, which no run sees; writes lr_finder.png and .csv into `out`.
+
+    Returns the suggested optim.lr: for batches of optim.lr_batch where that is set, else for the batch as it is.
+    """
+    device, manifest = _use_device(config), _manifest(config, RunFolder(out), "")
+    trainer = make_trainer(config, Photographs(config, manifest), RunFolder(out), Group(), device)
+    accumulate = config.train.accumulate
+    found = find_lr(trainer.step_fn, trainer.train(0, steps), accumulate=accumulate, steps=steps)
+    atomic.make_folder(out)
+    lines = [f"{rate!r},{loss!r}" for rate, loss in zip(found.rates, found.losses, strict=True)]
+    atomic.write_text(out / "lr_finder.csv", "\n".join(["lr,smoothed_loss", *lines]) + "\n")
+    plots.lr_finder(found.rates, found.losses, found.suggestion, out / "lr_finder.png")
+    return found.suggestion * (config.optim.lr_batch or config.train.batch_size) / config.train.batch_size
 
 
 def _lead(config: Config, folder: RunFolder, group: Group, resume: str, announce: Callable[[str], None]) -> Outcome:

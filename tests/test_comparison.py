@@ -78,7 +78,7 @@ def test_what_cannot_be_compared_is_said(tmp_path, case):
         "twice": ([run, tmp_path / "." / "a"], "named twice"),
         "absent": ([run, tmp_path / "none"], "no such run folder"),
         "unfinished": ([run, tmp_path / "empty"], "no validation metrics"),
-        "out is a file": ([run, write_run(tmp_path / "b", WORSE)], "--out"),
+        "out is a file": ([run, write_run(tmp_path / "b", WORSE)], "no folder for results"),
     }[case]
     if case == "out is a file":
         out.write_text("")

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from toy import make_toy
 
+from monkeys.cli import train
 from monkeys.errors import UserError
 from monkeys.training.checkpoint import model_tensors, optimizer_tensors
 from monkeys.training.find_lr import find_lr, suggest
@@ -43,3 +46,16 @@ def test_the_steepest_fall_is_suggested():
 def test_a_loss_that_never_falls_gets_no_suggestion():
     with pytest.raises(UserError, match="no learning rate"):
         suggest([1e-6, 1e-5, 1e-4], [1.0, 2.0, float("inf")])
+
+
+def test_the_command_suggests_a_rate_and_leaves_no_run(photos, shrunk, tmp_path, capsys):
+    recipe = str(Path(__file__).parents[1] / "configs" / "monkeys_cpu.yaml")
+    arguments = ["-c", recipe, "--find-lr", "-o", *shrunk, f"data.root={photos}", "optim.lr_batch=64"]
+    assert train.main(arguments) == 0
+    said = capsys.readouterr().out
+    assert "suggested: -o optim.lr=" in said
+    assert "for batches of 64" in said
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert folder.name == "monkeys_cpu-lr"
+    assert sorted(path.name for path in folder.iterdir()) == ["lr_finder.csv", "lr_finder.png"]
+    assert len((folder / "lr_finder.csv").read_text().splitlines()) > 20

@@ -61,7 +61,7 @@ def test_what_a_sweep_refuses(tmp_path, capsys):
     assert "run.name=mine" in capsys.readouterr().err
     (tmp_path / "file").write_text("")
     assert sweep.main(["a.yaml", "--out", str(tmp_path / "file" / "out")]) == 2
-    assert "--out" in capsys.readouterr().err
+    assert "no folder for results" in capsys.readouterr().err
 
 
 def test_the_table_holds_both_figures(tmp_path):

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from .. import atomic, runtime
+from .. import runtime
 from ..errors import TrainingError, UserError
 
 Main = Callable[[Sequence[str] | None], int]
@@ -67,14 +67,6 @@ def existing_run(path: Path) -> Path:
     if not (path / "best.safetensors").exists():
         raise UserError(f"{path} holds no trained network (best.safetensors is missing); train it first")
     return path
-
-
-def existing_out(path: Path) -> None:
-    """Make the folder of --out."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"--out: {atomic.explain(error, path)}") from None
 
 
 def train_command(arguments: Sequence[str]) -> list[str]:

@@ -8,9 +8,10 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from .. import atomic
 from ..errors import UserError
 from ..launch import run_alone
-from . import DONE, SIGINT_EXIT, entry, existing_out, override_argument, say, train_command
+from . import DONE, SIGINT_EXIT, entry, override_argument, say, train_command
 
 log = logging.getLogger("monkeys")
 
@@ -34,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Train each, then write the table; the exit code is that of the first that did not finish."""
     args = parser().parse_args(argv)
     _check(args.configs, args.override)
-    existing_out(args.out)
+    atomic.make_folder(args.out)
     codes: dict[str, int] = {}
     for number, path in enumerate(args.configs, start=1):
         log.info("%d/%d %s", number, len(args.configs), path)

@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from .. import runtime
 from ..augment import RECIPES
@@ -34,6 +35,8 @@ def parser() -> argparse.ArgumentParser:
     config_arguments(parse)
     parse.add_argument("--resume", choices=("auto", "force"), default="", help="go on with a run where it stopped")
     parse.add_argument("--overwrite", action="store_true", help="replace a run of the same name")
+    parse.add_argument("--find-lr", action="store_true", help="learning-rate range test instead of training")
+    parse.add_argument("--out", type=Path, metavar="DIR", help="of --find-lr (<run folder>-lr)")
     parse.add_argument("--list", choices=LISTS, help="print the names that a configuration may use")
     return parse
 
@@ -47,6 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.config is None:
         raise UserError("which configuration? add -c FILE, e.g. -c configs/monkeys_cpu.yaml")
     config = load_config(args.config, args.override, CHOICES)
+    if args.find_lr:
+        return _find_lr(config, args.out or config.run_folder.with_name(f"{config.run.name}-lr"))
     processes = _processes(config)
     if processes > 1 and not is_rank():
         return _in_ranks(config, processes, list(sys.argv[1:] if argv is None else argv))
@@ -67,6 +72,17 @@ def _in_ranks(config: Config, processes: int, arguments: list[str]) -> int:
     log.info(runtime.tune_cpu(processes=processes))
     gloo = config.run.device == "cpu" or "CUDA_VISIBLE_DEVICES" not in os.environ
     return launch(train_command(arguments), processes, gloo)
+
+
+def _find_lr(config: Config, out: Path) -> int:
+    log.info(runtime.tune_cpu())
+    runtime.import_paddle()
+    from ..experiment import search_lr
+
+    lr = search_lr(config, out)
+    say(f"suggested: -o optim.lr={lr:.2g} (for batches of {config.optim.lr_batch or config.train.batch_size})")
+    say(f"written: {out / 'lr_finder.png'}")
+    return DONE
 
 
 def _train(config: Config, resume: str, overwrite: bool) -> int:

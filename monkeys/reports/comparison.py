@@ -42,10 +42,7 @@ def compare_runs(runs: Sequence[Path], out: Path) -> Path:
     settings = differing({run.name: run.settings for run in read})
     pairs = [_pair(first, second) for first, second in itertools.combinations(read, 2)]
     results = [run.result for run in read]
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"--out: {atomic.explain(error, out)}") from None
+    atomic.make_folder(out)
     _csv(out / "comparison.csv", [field.name for field in fields(Result)], (asdict(row).values() for row in results))
     _csv(out / "settings.csv", ["setting", *(run.name for run in read)], ([k, *v] for k, v in settings.items()))
     _csv(out / "pairs.csv", [field.name for field in fields(Pair)], (asdict(pair).values() for pair in pairs))

@@ -40,10 +40,7 @@ def explore(source: Path, out: Path, *, cache_dir: Path, workers: int, seed: int
         for entry, record in zip(examined.source.entries, examined.records, strict=True)
         if record.readable
     ]
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"--out: {atomic.explain(error, out)}") from None
+    atomic.make_folder(out)
     steps = (_tables, _labels, _sizes, _files_and_colours, _samples, _augmented, _twins)
     for step in progress(steps, desc="drawing", unit="picture"):
         step(examined, report, images, out, np.random.default_rng(seed))

@@ -44,7 +44,7 @@ def write_evaluation(
 
     thumbnails: path of an image -> [H, W, 3] uint8. seed: of the random samples shown.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    atomic.make_folder(out)
     rows = answers(predictions, classes, temperature)
     names = {info.id: spaced(info.name) for info in classes}
     matrix = confusion(rows, classes)
