@@ -88,7 +88,7 @@ def export(run: Path, kind: str, out: Path | None = None, *, photographs: bool =
     """
     if kind == "onnx":
         require_onnx()
-    target = out or run / "export" / kind
+    target = Path(os.path.realpath(out or run / "export" / kind))
     old = _own_files(target)
     network = load_network(run)
     examples = check.from_run(run, network) if photographs else check.noise(network)

@@ -1,0 +1,217 @@
+"""Exports: complete or absent, checked on photographs, described for people."""
+
+from __future__ import annotations
+
+import errno
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import paddle
+import pytest
+from untrained import TEMPERATURE, make_run
+
+from monkeys.cli import eval as eval_command
+from monkeys.cli import export as export_command
+from monkeys.errors import UserError
+from monkeys.serving import Predictor, check, export
+from monkeys.serving.engine import Dygraph, read_export, why_stale
+from monkeys.serving.network import load_network
+
+LAYERS = "conv3-8 maxpool2 conv3-8 avgpool2 fc16 drop0.2 fc3 softmax"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> tuple[Path, Path]:
+    return make_run(tmp_path_factory.mktemp("export"), model="plain", size=16, layers=LAYERS)
+
+
+@pytest.fixture
+def run(made, tmp_path) -> Path:
+    """A copy of the run to write into."""
+    copy = tmp_path / "run"
+    shutil.copytree(made[1], copy)
+    return copy
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_paddle_is_written_and_said(run, capsys):
+    assert export_command.main([str(run), "--format", "paddle"]) == 0
+    folder = run / "export" / "paddle"
+    program = "model.pdmodel" if paddle.__version__.startswith("2.") else "model.json"
+    assert {program, "model.pdiparams", "network.json", "README.md"} <= names(folder)
+    said = capsys.readouterr().out
+    assert program in said
+    assert "12 validation photographs" in said
+    record = read_export(folder)
+    assert record["temperature"] == TEMPERATURE
+    assert record["check"]["largest_difference"] < 1e-4
+    assert record["check"]["images"] == 12
+    assert set(record["files"]) == names(folder) - {"network.json"}
+    assert names(run / "export") == {"paddle"}
+    assert why_stale(run) == ""
+
+
+@pytest.mark.parametrize("kind", ["paddle", "safetensors"])
+def test_an_export_names_photographs_by_itself(made, run, tmp_path, kind):
+    photos, _ = made
+    folder = tmp_path / "elsewhere" / "network"
+    assert export_command.main([str(run), "--format", kind, "--out", str(folder)]) == 0
+    expected = Predictor(run).predict(photos / "n1" / "3.jpg")
+    shutil.rmtree(run)
+    found = Predictor(folder).predict(photos / "n1" / "3.jpg")
+    assert [guess.name for guess in found.guesses] == [guess.name for guess in expected.guesses]
+    assert found.best.probability == pytest.approx(
+        expected.best.probability, abs=1e-5 if kind == "safetensors" else 1e-2
+    )
+
+
+def test_safetensors_are_the_same_bytes(run):
+    assert export_command.main([str(run), "--format", "safetensors"]) == 0
+    folder = run / "export" / "safetensors"
+    assert (folder / "best.safetensors").read_bytes() == (run / "best.safetensors").read_bytes()
+    assert read_export(folder)["check"]["largest_difference"] == 0
+
+
+def test_the_card_tells_data_figures_and_limits(run):
+    assert eval_command.main([str(run)]) == 0
+    export.export(run, "safetensors")
+    card = (run / "export" / "safetensors" / "README.md").read_text()
+    metrics = json.loads((run / "eval-val" / "metrics.json").read_text())
+    assert "| **together** | 12 | 12 |" in card
+    assert f"{metrics['top1']:.1%} ({metrics['top1_low']:.1%} to {metrics['top1_high']:.1%}) |" in card
+    assert f"of {metrics['n_leak_free']} |" in card
+    for words in ("best epoch was chosen on these images", "Intended use", "It knows 3 classes", "16×16 pixels", "1.7"):
+        assert words in card, words
+
+
+def test_the_card_of_a_run_without_figures_says_so(run):
+    export.export(run, "safetensors")
+    assert "not examined yet" in (run / "export" / "safetensors" / "README.md").read_text()
+
+
+def test_the_cards_program_gives_the_predictors_answer(made, run):
+    """As a stranger would run it: in the folder, without this package."""
+    export.export(run, "paddle")
+    folder = run / "export" / "paddle"
+    shutil.copyfile(made[0] / "n2" / "1.jpg", folder / "photo.jpg")
+    program = (folder / "README.md").read_text().split("```python\n")[2].split("```")[0]
+    done = subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=True)
+    name, probability = done.stdout.split()[-2:]
+    expected = Predictor(run).predict(folder / "photo.jpg").best
+    assert (name, float(probability)) == (expected.name, pytest.approx(expected.probability, abs=1e-3))
+
+
+def test_photographs_that_are_gone_are_named(made, run, tmp_path, capsys):
+    config = (run / "config.yaml").read_text().replace(str(made[0]), str(tmp_path / "gone"))
+    (run / "config.yaml").write_text(config)
+    assert export_command.main([str(run)]) == 2
+    said = capsys.readouterr().err
+    assert "gone" in said
+    assert "--without-photographs" in said
+    assert not (run / "export").exists()
+    assert export_command.main([str(run), "--without-photographs"]) == 0
+    record = read_export(run / "export" / "paddle")
+    assert "noise" in record["check"]["of"]
+    assert record["bf16"]["use"] is False
+    assert "noise" in (run / "export" / "paddle" / "README.md").read_text()
+
+
+def test_a_failure_leaves_the_old_export_and_no_trace(run, monkeypatch, capsys):
+    export.export(run, "paddle")
+    folder = run / "export" / "paddle"
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    def full(network, target):
+        (target / "model.json").write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(export, "save_program", full)
+    assert export_command.main([str(run)]) == 2
+    assert "the disk is full" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert names(run / "export") == {"paddle"}
+
+
+def test_a_network_that_says_something_else_is_a_defect(run, monkeypatch):
+    def spoilt(network, run, folder):
+        other = load_network(run).model
+        other.parameters()[-1].set_value(other.parameters()[-1] + 0.1)
+        return Dygraph(other)
+
+    monkeypatch.setitem(export.WRITERS, "paddle", spoilt)
+    with pytest.raises(RuntimeError, match="differs from the trained one"):
+        export.export(run, "paddle")
+    assert names(run / "export") == set()
+
+
+def test_files_of_others_are_left_alone(run, tmp_path, capsys):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("mine")
+    assert export_command.main([str(run), "--format", "safetensors", "--out", str(tmp_path / "mine")]) == 2
+    assert "notes.txt" in capsys.readouterr().err
+    assert (
+        export_command.main([str(run), "--format", "safetensors", "--out", str(tmp_path / "mine" / "notes.txt")]) == 2
+    )
+    assert names(tmp_path / "mine") == {"notes.txt"}
+    (tmp_path / "mine" / "notes.txt").unlink()
+    for _ in range(2):  # an empty folder and an earlier export are replaced
+        assert export_command.main([str(run), "--format", "safetensors", "--out", str(tmp_path / "mine")]) == 0
+    assert names(tmp_path / "mine") == {"best.safetensors", "network.json", "README.md"}
+
+
+def test_onnx_without_its_packages_is_one_clear_line(run, monkeypatch, capsys):
+    monkeypatch.setattr(export.importlib.util, "find_spec", lambda name: None)
+    assert export_command.main([str(run), "--format", "onnx"]) == 2
+    said = capsys.readouterr().err.strip().splitlines()
+    assert "pip install" in said[-1]
+    assert not (run / "export").exists()
+
+
+def test_onnx_agrees(made, run):
+    for package in export.ONNX_PACKAGES:
+        pytest.importorskip(package, reason="the optional extra onnx is not installed")
+    done = export.export(run, "onnx")
+    assert done.record["check"]["largest_difference"] < 1e-4
+    folder = run / "export" / "onnx"
+    assert names(folder) == {"model.onnx", "network.json", "README.md"}
+    shutil.copyfile(made[0] / "n2" / "1.jpg", folder / "photo.jpg")
+    program = (folder / "README.md").read_text().split("```python\n")[1].split("```")[0]
+    said = subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=True)
+    name, probability = said.stdout.split()[-2:]
+    expected = Predictor(run).predict(folder / "photo.jpg").best
+    assert (name, float(probability)) == (expected.name, pytest.approx(expected.probability, abs=1e-3))
+    with pytest.raises(UserError, match="export for onnx"):
+        Predictor(folder)
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "reason"),
+    [
+        ("export/paddle/model.pdiparams", lambda data: data[:-1] + b"?", "is damaged"),
+        ("export/paddle/network.json", lambda data: data[:50], "is damaged"),
+        ("export/paddle/network.json", lambda data: data.replace(b"paddlepaddle ", b"paddlepaddle 1"), "was made with"),
+        ("best.safetensors", lambda data: data[:-1] + b"?", "is of other weights"),
+        ("best.json", lambda data: data.replace(b"squash", b"crop"), "does not agree with best.json"),
+    ],
+)
+def test_an_export_that_cannot_stand_for_the_run_is_found_out(run, file, change, reason):
+    assert why_stale(run) == "is missing"
+    export.export(run, "paddle")
+    assert why_stale(run) == ""
+    (run / file).write_bytes(change((run / file).read_bytes()))
+    assert why_stale(run).startswith(reason)
+
+
+def test_examples_are_spread_over_the_classes(made):
+    _, run = made
+    examples = check.from_run(run, load_network(run))
+    assert examples.some.shape == (12, 3, 16, 16)
+    assert sum(len(images) for images in examples.all()) == 12
+    np.testing.assert_array_equal(examples.some, np.concatenate(list(examples.all())))
