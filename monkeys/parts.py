@@ -14,7 +14,7 @@ from .config import Config
 from .data.dataset import Batch, plain_collate
 from .data.loader import TrainOrder, load, plain_order
 from .data.manifest import Manifest
-from .models import build_model, head_prefix
+from .models import build_model, check_sizes, head_prefix
 from .models.weights import load_pretrained
 from .optim import build_optimizer
 from .optim.schedules import Schedule, build_schedule
@@ -142,6 +142,9 @@ def make_trainer(config: Config, data: Photographs, folder: RunFolder, group: Gr
     train, classes = config.train, data.manifest.classes
     with paddle.utils.unique_name.guard():
         options = model_options(config)
+        eval_sizes = [config.data.eval_size] if config.data.eval_size else []
+        others = {"data.sizes": config.data.sizes.values(), "data.eval_size": eval_sizes}
+        check_sizes(config.model.name, config.data.size, others)
         model = build_model(num_classes=len(classes), **options)
         if config.model.pretrained != "none":
             log.info("%s", load_pretrained(model, config.model.pretrained))

@@ -7,7 +7,7 @@ Plain names are networks written out in this package; where paddle.vision has on
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ..errors import UserError
@@ -16,7 +16,7 @@ from .table import MODELS, ModelEntry
 if TYPE_CHECKING:
     from paddle import nn
 
-__all__ = ["MODELS", "ModelEntry", "build_model", "describe", "find_model", "head_prefix"]
+__all__ = ["MODELS", "ModelEntry", "build_model", "check_sizes", "describe", "find_model", "head_prefix"]
 
 
 # Which families take which options of `build_model`; "network" are the named lists of plain.py.
@@ -121,15 +121,28 @@ def describe(name: str) -> tuple[int, float, int]:
 
 
 def _check_values(name: str, num_classes: int, size: int, *, drop_path: float, dropout: float) -> None:
-    entry = MODELS[name]
     if num_classes < 1:
         raise UserError(f"num_classes: expected at least 1, got {num_classes}")
-    if size < entry.smallest or (entry.largest is not None and size > entry.largest):
-        upper = "" if entry.largest is None else f" and at most {entry.largest}"
-        raise UserError(f"data.size: {name} needs pictures of at least {entry.smallest}{upper} pixels, got {size}")
+    _check_size(name, size, "data.size")
     for option, value in (("drop_path", drop_path), ("dropout", dropout)):
         if not 0 <= value < 1:
             raise UserError(f"model.{option}: expected a probability from 0 up to but not including 1, got {value}")
+
+
+def check_sizes(name: str, size: int, others: Mapping[str, Collection[int]]) -> None:
+    """UserError where the network, built for `size`, cannot take one of the other sizes. others: setting -> sizes."""
+    for setting, values in others.items():
+        for value in values:
+            _check_size(name, value, setting)
+            if MODELS[name].fixed_size and value != size:
+                raise UserError(f"{setting}: {name} takes only the size that it is built for ({size}), got {value}")
+
+
+def _check_size(name: str, size: int, setting: str) -> None:
+    entry = MODELS[name]
+    if size < entry.smallest or (entry.largest is not None and size > entry.largest):
+        upper = "" if entry.largest is None else f" and at most {entry.largest}"
+        raise UserError(f"{setting}: {name} needs pictures of at least {entry.smallest}{upper} pixels, got {size}")
 
 
 def _check_options(name: str, given: list[str]) -> None:

@@ -1,0 +1,63 @@
+"""Every option of training takes two steps with the real parts, alone and all together."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from monkeys.cli import train
+from monkeys.errors import UserError
+from monkeys.models import check_sizes
+
+RECIPE = str(Path(__file__).parents[1] / "configs" / "monkeys_cpu.yaml")
+OPTIONS = {
+    "label smoothing": ["train.label_smoothing=0.1"],
+    "inverse class weights": ["train.class_weights=inverse"],
+    "given class weights": ["train.class_weights=[1, 2, 0.5]"],
+    "averaged weights": ["train.ema=0.9"],
+    "mixup": ["augment.mixup=0.2", "augment.plain_epochs=1"],
+    "cutmix": ["augment.cutmix=1.0", "augment.mix_prob=0.5"],
+    "erasing": ["augment.erase=0.5"],
+    "decay without norms": ["optim.weight_decay=0.05", "optim.decay_norms=false"],
+    "clipping": ["optim.clip_norm=0.1"],
+    "layer rates": ["optim.body_lr_factor=0.1", "optim.layer_decay=0.8"],
+    "scaled rate": ["optim.lr_batch=128"],
+    "frozen body": ["train.freeze_epochs=1"],
+    "stem": ["model.stem=3x3x3"],
+    "zero norm": ["model.zero_init=true"],
+    "stochastic depth": ["model.drop_path=0.1"],
+    "dropout": ["model.dropout=0.3"],
+    "initialisation": ["model.init=he"],
+    "progressive size": ["data.sizes={0: 24, 1: 32}"],
+    "larger in evaluation": ["data.eval_size=40"],
+    "cropped, ImageNet statistics": ["data.fit=crop", "data.normalise=imagenet"],
+    "accumulation": ["train.accumulate=2"],
+    "imgaug itself": ["augment.engine=imgaug", "augment.recipe=report"],
+    "stopping rules": ["train.patience=3", "train.min_weight_change=1e-9", "train.min_grad_norm=1e-9"],
+}
+_NOT_BESIDE_OTHERS = ("given class weights", "imgaug itself")
+TOGETHER = [text for name, texts in OPTIONS.items() if name not in _NOT_BESIDE_OTHERS for text in texts]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("overrides", [*OPTIONS.values(), TOGETHER], ids=[*OPTIONS, "all together"])
+def test_two_steps(overrides, photos, shrunk, tmp_path):
+    # 30 pictures in batches of 16: an epoch is one step
+    own = [f"data.root={photos}", "train.batch_size=16", "train.max_steps=2"]
+    assert train.main(["-c", RECIPE, "-o", *shrunk, *own, *overrides]) == 0
+    metrics = json.loads((tmp_path / "runs" / "monkeys_cpu" / "metrics.json").read_text())
+    assert metrics["n"] >= 3
+    assert metrics["loss"] < 50
+
+
+def test_sizes_that_a_network_cannot_take_are_refused(photos, shrunk, capsys):
+    check_sizes("resnet18", 64, {"data.sizes": [48, 64], "data.eval_size": [96]})
+    with pytest.raises(UserError, match=r"data.sizes: network_84_8153 takes only the size that it is built for \(64\)"):
+        check_sizes("network_84_8153", 64, {"data.sizes": [64, 96]})
+    with pytest.raises(UserError, match=r"data.eval_size: alexnet needs pictures of at least 223 and at most 254"):
+        check_sizes("alexnet", 224, {"data.eval_size": [288]})
+    own = [f"data.root={photos}", "model.name=network_83_2611", "data.size=64", "data.eval_size=80"]
+    assert train.main(["-c", RECIPE, "-o", *shrunk, *own]) == 2
+    assert "data.eval_size: network_83_2611" in capsys.readouterr().err

@@ -1,0 +1,38 @@
+"""Test-time augmentation is the mean of the probabilities of every view."""
+
+from __future__ import annotations
+
+import numpy as np
+import paddle
+import pytest
+from scipy.special import softmax
+
+from monkeys.data.dataset import Batch
+from monkeys.models import build_model
+from monkeys.training.tta import predict_with_tta
+
+
+@pytest.fixture
+def batch() -> Batch:
+    images = np.random.default_rng(0).normal(size=(4, 3, 32, 32)).astype(np.float32)
+    return Batch(images, np.eye(4, dtype=np.float32), np.arange(4))
+
+
+def test_the_mean_of_image_and_mirror_image(batch):
+    paddle.seed(0)
+    model = build_model("resnet18", 4)
+    model.eval()
+    views = [batch.images, batch.images[:, :, :, ::-1].copy()]
+    expected = np.mean([softmax(model(paddle.to_tensor(view)).numpy(), axis=1) for view in views], axis=0)
+    found = predict_with_tta(model, [batch], scales=(1.0,))
+    np.testing.assert_allclose(softmax(found, axis=1), expected, atol=1e-6)
+    larger = predict_with_tta(model, [batch])
+    assert np.abs(softmax(larger, axis=1) - expected).max() > 1e-6  # the scale changes something
+    np.testing.assert_allclose(np.exp(larger).sum(axis=1), 1, atol=1e-5)
+
+
+def test_a_mirrored_input_gives_the_same_answer(batch):
+    paddle.seed(0)
+    model = build_model("resnet18", 4)
+    mirrored = Batch(batch.images[:, :, :, ::-1].copy(), batch.targets, batch.labels)
+    np.testing.assert_allclose(predict_with_tta(model, [batch]), predict_with_tta(model, [mirrored]), atol=1e-4)
