@@ -26,6 +26,7 @@ _REASONS = {
     errno.EMFILE: "too many files are open: raise the limit with `ulimit -n`",
     errno.EIO: "the disk reports an error of its own",
 }
+DISK_FAULTS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EMFILE})
 _NO_FOLDER_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EBADF}  # some network and fuse file systems
 
 

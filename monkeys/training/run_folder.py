@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import atomic
-from ..errors import UserError
+from ..errors import TrainingError, UserError
 from .checkpoint import Checkpoints, Tensors
 
 # all that a run writes; overwriting a run removes these and nothing else
@@ -40,7 +40,8 @@ class RunFolder:
             raise UserError(f"run folder: {atomic.explain(error, self.path)}") from None
         try:
             _take(lock.fileno(), self.path)
-            yield
+            with _disk_faults_told(self.path):
+                yield
         finally:
             if created and [path.name for path in self.path.iterdir()] == [".lock"]:
                 shutil.rmtree(self.path)
@@ -104,6 +105,18 @@ def _take(descriptor: int, folder: Path) -> None:
         fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         raise UserError(f"another process is training into {folder}; wait for it, or choose another run.name") from None
+
+
+@contextlib.contextmanager
+def _disk_faults_told(folder: Path) -> Iterator[None]:
+    """TrainingError in words where a file of the run cannot be written; other errors pass."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in atomic.DISK_FAULTS:
+            raise
+        why = atomic.explain(error, error.filename or folder)
+        raise TrainingError(f"{why}; what was saved before is whole, --resume auto goes on from it") from error
 
 
 def _brief(value: Any) -> str:

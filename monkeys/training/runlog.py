@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import io
 import os
+import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -44,26 +44,47 @@ class NullLog:
     def close(self) -> None: ...
 
 
+class _Records:
+    """VisualDL's file of records, written in this thread.
+
+    VisualDL's own thread swallows what goes wrong, and on a full disk leaves a queue behind that nobody empties.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._file = path, path.open("ab")
+
+    def get_filename(self) -> str:
+        return str(self._path)
+
+    def add_record(self, record: Any) -> None:
+        data = record.SerializeToString()
+        self._file.write(struct.pack("<Q", len(data)) + data)
+
+    def flush(self) -> None:
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+
+
 class RunLog(NullLog):
     """Appends to the run folder's files; `offsets` of a checkpoint say where each of them is to go on."""
 
     def __init__(self, folder: Path, offsets: Mapping[str, int] | None = None) -> None:
-        restore_numpy_names()
-        from visualdl import LogWriter
-
         self._history = folder / "history.csv"
         self._records = folder / RECORDS
         for path in (self._history, self._records):
             _cut(path, (offsets or {}).get(path.name, 0))
         if not self._history.exists() or not self._history.stat().st_size:
             self._history.write_text(",".join(COLUMNS) + "\n", encoding="utf-8")
-        with contextlib.redirect_stdout(io.StringIO()):  # it announces on standard output that it appends
-            self._writer = LogWriter(logdir=str(folder), file_name=RECORDS, display_name=folder.name)
+        self._open = _Records(self._records)
+        self._writer = _log_writer(folder, self._open)
 
     def step(self, step: int, values: Mapping[str, float]) -> None:
         """Scalars of one step, under train/."""
         for name, value in values.items():
             self._writer.add_scalar(f"train/{name}", float(value), step)
+        self._open.flush()
 
     def epoch(self, row: Mapping[str, Any]) -> None:
         """One line of history.csv, and its validation figures as scalars by epoch."""
@@ -100,11 +121,24 @@ class RunLog(NullLog):
 
     def offsets(self) -> dict[str, int]:
         """Sizes of both files once all is on disk."""
-        self._writer._get_file_writer().flush()
+        self._open.flush()
         return {path.name: path.stat().st_size for path in (self._history, self._records)}
 
     def close(self) -> None:
-        self._writer.close()
+        self._open.close()
+
+
+def _log_writer(folder: Path, records: _Records) -> Any:
+    """VisualDL's writer, which hands its records to ours."""
+    restore_numpy_names()
+    from visualdl import LogWriter
+
+    class Writer(LogWriter):
+        def _get_file_writer(self) -> _Records:
+            self._file_writer = records
+            return records
+
+    return Writer(logdir=str(folder), display_name=folder.name)
 
 
 def _cut(path: Path, size: int) -> None:

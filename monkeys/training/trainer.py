@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -130,6 +131,7 @@ class Trainer:
     def _close_epoch(self, epoch: int, last: int) -> None:
         self.group.share_buffers(self.model)
         with self.averaged.applied():
+            self.group.share_buffers(self.model)  # each rank has averaged its own
             loss, correct, count = self.group.sum(validate(self.model, self.validation(), self.step_fn.precision))
             val_loss, val_top1 = float(loss / count), float(correct / count)
             if (val_top1, -val_loss) > (self.progress.best_top1, -self.progress.best_loss):
@@ -175,7 +177,7 @@ class Trainer:
             val_top1=val_top1,
             grad_norm=self.tally.grad_norm,
             weight_change=self.tally.weight_change,
-            minutes=self.progress.seconds / 60,
+            minutes=self.group.any(int(self.progress.seconds)) / 60,  # ranks must stop together
         )
         return reason or ("all steps done" if last == self.last_step else "")
 
@@ -206,6 +208,7 @@ class Trainer:
             "stopping": self.stopping.state_dict(),
             "scaler": _plain(self.step_fn.scaler.state_dict()),
             "average_updates": self.averaged.updates,
+            "machine": self._machine(),
             "log": self.log.offsets(),
         }
 
@@ -225,7 +228,13 @@ class Trainer:
             scale = np.asarray(state["scaler"]["scale"], np.float32)
             self.step_fn.scaler.load_state_dict({**state["scaler"], "scale": scale})
         self.saved_step = self.progress.step
+        if state["machine"] != self._machine():
+            log.warning("saved with %s, resumed with %s: the last digits may differ", state["machine"], self._machine())
         return f"resumed at {self._position()}"
+
+    def _machine(self) -> dict[str, Any]:
+        """What the order of additions depends on, beside the configuration."""
+        return {"threads": os.environ.get("OMP_NUM_THREADS", "1"), "processes": self.group.size}
 
 
 def _plain(state: dict[str, Any]) -> dict[str, Any]:
