@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from monkeys.config import Config, DataConfig, RunConfig, to_yaml
+from monkeys.config import to_yaml
 from monkeys.evaluation.metrics import Predictions, answers, evaluate_predictions, write_predictions
 from monkeys.reports.evaluation import write_evaluation
+from monkeys.settings import Config, DataConfig, RunConfig
 from monkeys.training.runlog import COLUMNS
 
 

@@ -11,7 +11,7 @@ PACKAGE = ROOT / "monkeys"
 
 # left may be imported by right; rooms of one group do not see each other except in the given order
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "atomic", "numpy_compat", "progress", "config", "runtime", "launch"),
+    ("errors", "atomic", "numpy_compat", "progress", "settings", "config", "runtime", "launch"),
     ("data", "augment", "models", "optim"),
     ("evaluation",),
     ("training",),
@@ -26,7 +26,7 @@ DOORS = {
     "visualdl": ("training/runlog.py",),
     "matplotlib": ("reports/plots",),
     "jinja2": ("reports/page.py",),
-    "pydantic": ("config.py",),
+    "pydantic": ("settings.py", "config.py"),
     "yaml": ("config.py",),
     "gradio": ("serving/demo.py",),
     "tqdm": ("progress.py",),

@@ -1,0 +1,151 @@
+"""The settings of an experiment as frozen, typed models; `config.py` reads them from a file and a command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
+
+Fraction = float
+
+
+class Section(BaseModel):
+    """A part of the configuration: immutable, and no key but the declared ones."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
+
+
+class RunConfig(Section):
+    name: str = Field("", pattern=r"^[\w.-]*$", description="run folder's name; empty: the configuration file's stem")
+    dir: Path = Field(Path("runs"), description="where run folders live")
+    seed: NonNegativeInt = 0
+    device: Literal["auto", "cpu", "gpu"] = "auto"
+
+
+class DataConfig(Section):
+    root: Path = Field(Path("data"), description="folder, archive or list file")
+    size: PositiveInt = Field(224, ge=8, le=2048, description="pixels per side of the network's input")
+    sizes: dict[NonNegativeInt, PositiveInt] = Field({}, description="progressive training size: first epoch -> pixels")
+    eval_size: NonNegativeInt = Field(0, description="pixels per side in evaluation; 0: as trained")
+    fit: Literal["squash", "crop"] = "squash"
+    normalise: Literal["symmetric", "imagenet"] = Field("symmetric", description="[-1, 1], or ImageNet mean and std")
+    val_fraction: Fraction = Field(0.15, gt=0, lt=1)
+    test_fraction: Fraction = Field(0.0, ge=0, lt=1)
+    folds: int | None = Field(None, ge=2, description="validation is one of this many folds instead of a fraction")
+    fold: NonNegativeInt = 0
+    split_seed: NonNegativeInt = 0
+    grouped: bool = Field(True, description="copies of one picture stay in one split")
+    exclude: tuple[str, ...] = Field((), description="paths relative to root that are left out")
+    odd: tuple[str, ...] = Field((), description="kinds of odd files that are left out, e.g. animated, tiny")
+    skip_unreadable: bool = False
+    cache: bool = Field(True, description="keep decoded, resized pictures in one memory-mapped file")
+    cache_dir: Path | None = Field(None, description="default: $XDG_CACHE_HOME/monkeys")
+    workers: NonNegativeInt = Field(0, le=256, description="loader processes; 0: in the training process")
+
+    @model_validator(mode="after")
+    def _fits(self) -> DataConfig:
+        if self.val_fraction + self.test_fraction >= 1:
+            raise ValueError("val_fraction and test_fraction leave nothing to train on")
+        if self.folds is not None and self.fold >= self.folds:
+            raise ValueError(f"fold {self.fold} does not exist: folds are numbered 0 to {self.folds - 1}")
+        if any(size < 8 for size in self.sizes.values()):
+            raise ValueError("sizes: a picture needs at least 8 pixels per side")
+        return self
+
+
+class AugmentConfig(Section):
+    recipe: str = "report"
+    engine: Literal["fast", "imgaug"] = "fast"
+    mixup: NonNegativeFloat = Field(0.0, description="alpha of the Beta distribution; 0: off")
+    cutmix: NonNegativeFloat = Field(0.0, description="alpha of the Beta distribution; 0: off")
+    mix_prob: Fraction = Field(1.0, ge=0, le=1, description="share of batches that are mixed")
+    erase: Fraction = Field(0.0, ge=0, le=1, description="probability of random erasing")
+    plain_epochs: NonNegativeInt = Field(0, description="last epochs without mixup, cutmix and erasing")
+
+
+class ModelConfig(Section):
+    name: str = "resnet50"
+    pretrained: str = Field("none", description="none, imagenet, or the path of a weights file")
+    stem: Literal["7x7", "3x3x3"] = "7x7"
+    zero_init: bool = Field(False, description="last batch norm of each residual block starts at zero")
+    drop_path: Fraction = Field(0.0, ge=0, lt=1)
+    dropout: Fraction = Field(0.0, ge=0, lt=1)
+    layers: str | None = Field(None, description="layer list of a plain network")
+    init: Literal["default", "he", "glorot", "uniform"] = "default"
+
+
+class ScheduleConfig(Section):
+    name: str = "cosine"
+    warmup_epochs: NonNegativeFloat = 5.0
+    min_lr: NonNegativeFloat = 0.0
+    drop_period: PositiveInt = Field(10, description="step: epochs between drops")
+    drop_factor: float = Field(0.1, gt=0, lt=1, description="step, plateau: the rate is multiplied by this")
+    boundaries: tuple[PositiveFloat, ...] = Field((), description="piecewise: epochs at which the value changes")
+    values: tuple[PositiveFloat, ...] = Field((), description="piecewise: one value more than boundaries")
+    power: PositiveFloat = Field(1.0, description="power: c2 in lr / (1 + step / c1) ** c2")
+    scale: PositiveFloat = Field(10.0, description="power: c1, in epochs")
+    patience: NonNegativeInt = Field(3, description="plateau: epochs without improvement before a drop")
+
+
+class OptimConfig(Section):
+    name: str = "adam"
+    lr: PositiveFloat = 0.001
+    lr_batch: NonNegativeInt = Field(0, description="the batch lr is stated for; the rate scales with it; 0: as given")
+    momentum: Fraction = Field(0.9, ge=0, lt=1)
+    weight_decay: NonNegativeFloat = 0.0
+    decay_norms: bool = Field(True, description="decay biases and norms too")
+    clip_norm: NonNegativeFloat = Field(0.0, description="largest global gradient norm; 0: off")
+    body_lr_factor: PositiveFloat = Field(1.0, description="rate of everything but the head, relative to lr")
+    layer_decay: Fraction = Field(1.0, gt=0, le=1, description="rate falls by this factor per block away from the head")
+    schedule: ScheduleConfig = ScheduleConfig()
+
+
+class TrainConfig(Section):
+    epochs: PositiveInt = 300
+    max_steps: NonNegativeInt = Field(0, description="ends the whole run after this many steps; 0: off")
+    max_minutes: NonNegativeFloat = Field(0.0, description="ends the run after the epoch that passes this; 0: off")
+    batch_size: PositiveInt = 128
+    accumulate: PositiveInt = Field(1, description="micro-batches per step; each has batch_size / accumulate images")
+    amp: Literal["auto"] | bool = "auto"
+    label_smoothing: Fraction = Field(0.0, ge=0, lt=1)
+    class_weights: Literal["none", "inverse"] | tuple[PositiveFloat, ...] = "none"
+    ema: Fraction = Field(0.0, ge=0, lt=1, description="decay of the averaged weights; 0: off")
+    freeze_epochs: NonNegativeInt = Field(0, description="first epochs in which only the head is trained")
+    patience: NonNegativeInt = Field(0, description="epochs without a lower validation loss before stopping; 0: off")
+    min_delta: NonNegativeFloat = Field(0.0, description="what counts as lower")
+    target_top1: Fraction = Field(0.0, ge=0, le=1, description="stop once validation top-1 reaches this; 0: off")
+    min_grad_norm: NonNegativeFloat = Field(0.0, description="stop once the gradient norm is below; 0: off")
+    min_weight_change: NonNegativeFloat = Field(0.0, description="stop once an epoch moves the weights less; 0: off")
+    save_steps: NonNegativeInt = Field(0, description="also checkpoint every this many steps; 0: each epoch only")
+    processes: Literal["auto"] | PositiveInt = 1
+
+    @model_validator(mode="after")
+    def _fits(self) -> TrainConfig:
+        if self.batch_size % self.accumulate:
+            raise ValueError(f"batch_size {self.batch_size} cannot be cut into {self.accumulate} equal micro-batches")
+        return self
+
+
+class Config(Section):
+    """One experiment."""
+
+    run: RunConfig = RunConfig()
+    data: DataConfig = DataConfig()
+    augment: AugmentConfig = AugmentConfig()
+    model: ModelConfig = ModelConfig()
+    optim: OptimConfig = OptimConfig()
+    train: TrainConfig = TrainConfig()
+
+    @property
+    def run_folder(self) -> Path:
+        return self.run.dir / self.run.name
