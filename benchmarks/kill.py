@@ -3,11 +3,11 @@
     python benchmarks/kill.py --kills 10 [--workers 2] [--processes 2] [--folder DIR] [key=value …]
 
 A tiny network learns a tiny drawn set through tools/train.py, with moving average, accumulation, mixup, plateau
-schedule and patience on and a checkpoint every few steps. At a random moment SIGKILL goes to the whole process group; then the
-same command is given again. When the kills are used up the run may finish, and best.safetensors, history.csv (without
-its columns of time and memory) and the dashboard's scalars must be those of the undisturbed run, byte for byte. Also
-asserted: kills landed in the middle of training, no step stands twice in the dashboard, and what is done again after a
-kill is at most one save interval. Prints a Markdown table; exit code 1 where anything differs.
+schedule and patience on and a checkpoint every few steps. At a random moment SIGKILL goes to the whole process group;
+then the same command is given again. When the kills are used up the run may finish, and best.safetensors, history.csv
+(without its columns of time and memory) and the dashboard's scalars must be those of the undisturbed run, byte for
+byte. Also asserted: kills landed in the middle of training, no step stands twice in the dashboard, and what is done
+again after a kill is at most one save interval. Prints a Markdown table; exit code 1 where anything differs.
 """
 
 from __future__ import annotations
@@ -242,10 +242,10 @@ def _missed(tries: Tries) -> list[str]:
 def table(args: argparse.Namespace, tries: Tries, faults: list[str]) -> str:
     total = tries.early + tries.middle + tries.late
     return (
-        "| processes | workers | kills | before the first step | in training | after the last | resumed mid-epoch "
+        "| processes | workers | kills | before the first step | in training | after the last | sessions that resumed "
         "| most steps redone | save interval | steps of the run | result |\n" + "|---" * 11 + "|\n"
         f"| {args.processes} | {args.workers} | {total} | {tries.early} | {tries.middle} | {tries.late} "
-        f"| {len(tries.resumed)} sessions | {max(tries.redone, default=0)} | {tries.save_steps} | {tries.steps} "
+        f"| {len(tries.resumed)} | {max(tries.redone, default=0)} | {tries.save_steps} | {tries.steps} "
         f"| {'; '.join(faults) or 'same bytes'} |\n"
     )
 
