@@ -17,7 +17,7 @@ from untrained import TEMPERATURE, make_run
 from monkeys.cli import eval as eval_command
 from monkeys.cli import export as export_command
 from monkeys.errors import UserError
-from monkeys.serving import Predictor, check, export
+from monkeys.serving import Predictor, check, export, formats
 from monkeys.serving.engine import Dygraph, read_export, why_stale
 from monkeys.serving.network import load_network
 
@@ -132,7 +132,7 @@ def test_a_failure_leaves_the_old_export_and_no_trace(run, monkeypatch, capsys):
         (target / "model.json").write_bytes(b"half")
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(export, "save_program", full)
+    monkeypatch.setattr(formats, "save_program", full)
     assert export_command.main([str(run)]) == 2
     assert "the disk is full" in capsys.readouterr().err
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
@@ -145,7 +145,7 @@ def test_a_network_that_says_something_else_is_a_defect(run, monkeypatch):
         other.parameters()[-1].set_value(other.parameters()[-1] + 0.1)
         return Dygraph(other)
 
-    monkeypatch.setitem(export.WRITERS, "paddle", spoilt)
+    monkeypatch.setitem(formats.WRITERS, "paddle", spoilt)
     with pytest.raises(RuntimeError, match="differs from the trained one"):
         export.export(run, "paddle")
     assert names(run / "export") == set()
@@ -167,15 +167,16 @@ def test_files_of_others_are_left_alone(run, tmp_path, capsys):
 
 
 def test_onnx_without_its_packages_is_one_clear_line(run, monkeypatch, capsys):
-    monkeypatch.setattr(export.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(formats.importlib.util, "find_spec", lambda name: None)
     assert export_command.main([str(run), "--format", "onnx"]) == 2
     said = capsys.readouterr().err.strip().splitlines()
     assert "pip install" in said[-1]
     assert not (run / "export").exists()
 
 
+@pytest.mark.skipif(paddle.__version__.startswith("2."), reason="the converter needs Paddle 3")
 def test_onnx_agrees(made, run):
-    for package in export.ONNX_PACKAGES:
+    for package in formats.ONNX_PACKAGES:
         pytest.importorskip(package, reason="the optional extra onnx is not installed")
     done = export.export(run, "onnx")
     assert done.record["check"]["largest_difference"] < 1e-4

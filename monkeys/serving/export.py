@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
-import importlib.util
-import inspect
 import logging
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import paddle
-from paddle import nn
 
 from .. import atomic
 from ..errors import UserError
@@ -24,28 +20,20 @@ from . import check
 from .card import write_card
 from .engine import (
     EXPORT_RECORD,
-    PARAMETERS,
     Dygraph,
-    Engine,
     Inference,
     digest,
     export_folder,
     open_exported,
-    program,
     read_export,
     why_stale,
 )
-from .network import WEIGHTS, Network, load_network, read_record
+from .formats import WRITERS, require_onnx
+from .network import WEIGHTS, load_network, read_record
 
 log = logging.getLogger("monkeys")
 
-FORMATS = {
-    "paddle": "for paddle.inference, with oneDNN on a CPU",
-    "onnx": "for onnxruntime and others that read ONNX (optional extra)",
-    "safetensors": "plain weights",
-}
-ONNX_PACKAGES = ("paddle2onnx", "onnx", "onnxruntime")
-ONNX_FILE, CARD = "model.onnx", "README.md"
+CARD = "README.md"
 
 
 @dataclass(frozen=True)
@@ -67,18 +55,6 @@ class Exported:
         return "\n".join([*lines, f"bf16: {bf16['why']}"] if self.record["format"] == "paddle" else lines)
 
 
-class Traced(nn.Layer):
-    """The network as it runs in evaluation: Python's decisions are taken once, now, instead of being translated."""
-
-    def __init__(self, model: nn.Layer) -> None:
-        super().__init__()
-        self.model = model
-
-    @paddle.jit.not_to_static
-    def forward(self, images: paddle.Tensor) -> paddle.Tensor:
-        return self.model(images)
-
-
 def export(run: Path, kind: str, out: Path | None = None, *, photographs: bool = True) -> Exported:
     """Write the run's network, its record and a model card to `out` (RUN/export/<kind>).
 
@@ -93,12 +69,12 @@ def export(run: Path, kind: str, out: Path | None = None, *, photographs: bool =
     network = load_network(run)
     examples = check.from_run(run, network) if photographs else check.noise(network)
     with _beside(target, old) as folder:
-        engine = WRITERS[kind](network, run, folder)
+        exported = WRITERS[kind](network, run, folder)
         record = read_record(run) | {
             "format": kind,
             "weights_sha256": digest(run / WEIGHTS),
             "made_with": f"paddlepaddle {paddle.__version__}",
-            "check": check.compare(Dygraph(network.model), engine, examples),
+            "check": check.compare(Dygraph(network.model), exported, examples),
             "bf16": check.bf16(folder, examples) if kind == "paddle" else check.no_bf16("only in the paddle format"),
         }
         write_card(folder / CARD, run, record)
@@ -116,70 +92,6 @@ def open_inference(run: Path) -> Inference:
     engine = open_exported(folder, read_export(folder))
     log.info("engine: %s", engine.kind)
     return engine
-
-
-def require_onnx() -> None:
-    """UserError where the optional packages are not installed."""
-    missing = [name for name in ONNX_PACKAGES if importlib.util.find_spec(name) is None]
-    if missing:
-        raise UserError(f"--format onnx needs {', '.join(missing)}: pip install 'monkeys[onnx]' (or these by name)")
-
-
-def _write_paddle(network: Network, run: Path, folder: Path) -> Engine:
-    save_program(network, folder)
-    return Inference(folder)
-
-
-def save_program(network: Network, folder: Path) -> None:
-    """model.json (Paddle 3) or model.pdmodel (Paddle 2), with model.pdiparams."""
-    traced = Traced(network.model)
-    traced.eval()
-    size = network.preprocess.size
-    spec = paddle.static.InputSpec([None, 3, size, size], "float32", "images")
-    paddle.jit.save(traced, str(folder / "model"), input_spec=[spec])
-    program(folder)
-
-
-def _write_onnx(network: Network, run: Path, folder: Path) -> Engine:
-    import paddle2onnx
-
-    # the default tool to optimise with installs packages while it runs: where it cannot be switched off, do not start
-    if "optimize_tool" not in inspect.signature(paddle2onnx.export).parameters:
-        version = importlib.metadata.version("paddle2onnx")
-        raise UserError(f"paddle2onnx {version} is not one that this project knows: install 2.1.0")
-    between = folder / "between"
-    between.mkdir()
-    save_program(network, between)
-    paddle2onnx.export(str(program(between)), str(between / PARAMETERS), str(folder / ONNX_FILE), optimize_tool="None")
-    shutil.rmtree(between)
-    return Onnx(folder / ONNX_FILE)
-
-
-class Onnx:
-    """A network in onnxruntime, on the CPU."""
-
-    kind = "onnxruntime"
-
-    def __init__(self, path: Path) -> None:
-        import onnxruntime
-
-        self.session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-        self.name = self.session.get_inputs()[0].name
-
-    def __call__(self, images: Any) -> Any:
-        return self.session.run(None, {self.name: images})[0]
-
-
-def _write_safetensors(network: Network, run: Path, folder: Path) -> Engine:
-    shutil.copyfile(run / WEIGHTS, folder / WEIGHTS)
-    return Dygraph(load_network(folder, read_record(run)).model)
-
-
-WRITERS: dict[str, Callable[[Network, Path, Path], Engine]] = {
-    "paddle": _write_paddle,
-    "onnx": _write_onnx,
-    "safetensors": _write_safetensors,
-}
 
 
 def _own_files(target: Path) -> set[str]:
