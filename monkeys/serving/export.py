@@ -20,20 +20,27 @@ from . import check
 from .card import write_card
 from .engine import (
     EXPORT_RECORD,
+    PARAMETERS,
+    PROGRAMS,
     Dygraph,
     Inference,
     digest,
     export_folder,
+    is_export,
     open_exported,
     read_export,
     why_stale,
 )
-from .formats import WRITERS, require_onnx
+from .formats import ONNX_FILE, WRITERS, require_onnx
 from .network import WEIGHTS, load_network, read_record
 
 log = logging.getLogger("monkeys")
 
 CARD = "README.md"
+OWN_FILES = {
+    *(CARD, EXPORT_RECORD, WEIGHTS, ONNX_FILE, PARAMETERS, *PROGRAMS),
+    "model.pdiparams.info",  # Paddle 2 writes it beside the others
+}
 
 
 @dataclass(frozen=True)
@@ -65,14 +72,14 @@ def export(run: Path, kind: str, out: Path | None = None, *, photographs: bool =
     if kind == "onnx":
         require_onnx()
     target = Path(os.path.realpath(out or run / "export" / kind))
-    old = _own_files(target)
+    replace, weights = _replaceable(target), digest(run / WEIGHTS)
     network = load_network(run)
     examples = check.from_run(run, network) if photographs else check.noise(network)
-    with _beside(target, old) as folder:
+    with _beside(target, replace) as folder:
         exported = WRITERS[kind](network, run, folder)
         record = read_record(run) | {
             "format": kind,
-            "weights_sha256": digest(run / WEIGHTS),
+            "weights_sha256": weights,
             "made_with": f"paddlepaddle {paddle.__version__}",
             "check": check.compare(Dygraph(network.model), exported, examples),
             "bf16": check.bf16(folder, examples) if kind == "paddle" else check.no_bf16("only in the paddle format"),
@@ -94,22 +101,21 @@ def open_inference(run: Path) -> Inference:
     return engine
 
 
-def _own_files(target: Path) -> set[str]:
-    """Names of an earlier export's files; UserError where the folder holds anything else."""
+def _replaceable(target: Path) -> bool:
+    """Whether an earlier export lies there; UserError where anything else does, which stays untouched."""
     if not target.exists():
-        return set()
+        return False
     if not target.is_dir():
         raise UserError(f"{target} is a file, not a folder; choose another --out")
     present = {path.name for path in target.iterdir()}
-    own = {EXPORT_RECORD, *read_export(target)["files"]} if EXPORT_RECORD in present else set()
-    if present - own:
-        example = min(present - own)
-        raise UserError(f"{target} holds {example}, which no export has written; choose another --out")
-    return present
+    foreign = present - OWN_FILES if is_export(target) else present
+    if foreign:
+        raise UserError(f"{target} holds {min(foreign)}, which no export has written; choose another --out")
+    return bool(present)
 
 
 @contextlib.contextmanager
-def _beside(target: Path, old: set[str]) -> Iterator[Path]:
+def _beside(target: Path, replace: bool) -> Iterator[Path]:
     """A folder that takes the place of `target` when the block ends, and is gone without trace when it fails."""
     mark = secrets.token_hex(4)
     folder, away = (target.with_name(f".{target.name}.{mark}.{end}") for end in ("tmp", "old"))
@@ -119,12 +125,14 @@ def _beside(target: Path, old: set[str]) -> Iterator[Path]:
         for path in folder.iterdir():
             with path.open("rb") as file:
                 os.fsync(file.fileno())
-        if old:
+        if replace:
             target.rename(away)
         folder.rename(target)
         atomic.sync_folder(target.parent)
     except OSError as error:
         raise UserError(f"export: {atomic.explain(error, target)}") from None
     finally:
+        if away.exists() and not target.exists():
+            away.rename(target)
         for leftover in (folder, away):
             shutil.rmtree(leftover, ignore_errors=True)
