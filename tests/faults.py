@@ -74,7 +74,7 @@ class Disk:
         def opened(file: Any, mode: str = "r", *rest: Any, **options: Any) -> Any:
             found = real(file, mode, *rest, **options)
             writes = set(mode) & set("wax+") and not isinstance(file, int)
-            inside = writes and str(self.folder) in os.path.abspath(os.fspath(file))
+            inside = writes and self.folder in Path(os.fspath(file)).parents
             return Failing(found, self) if inside and not str(file).endswith(".lock") else found
 
         builtins.open = io.open = opened
