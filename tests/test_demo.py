@@ -90,12 +90,12 @@ def test_size_time_and_memory_have_limits(tmp_path, monkeypatch):
     with pytest.raises(ImageError, match="larger than"):
         reading.read_photo(path, Preprocess(32))
     hurried = reading.Reader(Preprocess(32), seconds=1e-5)
-    with pytest.raises(ImageError, match="takes more than 1e-05 seconds"):
+    with pytest.raises(ImageError, match="takes over 1e-05 s"):
         hurried.read(path)
     hurried.close()
     (tmp_path / "large.png").write_bytes(hostile.encoded(Image.new("RGB", (6000, 5000)), "PNG"))
     cramped = reading.Reader(Preprocess(32), megabytes=30)
-    with pytest.raises(ImageError, match=r"memory|not supported"):
+    with pytest.raises(ImageError, match=r"memory|not supported|died"):
         cramped.read(tmp_path / "large.png")
     assert cramped.read(path).input.shape == (32, 32, 3)  # and goes on
     cramped.close()
