@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import hashlib
 import json
 import os
 import resource
@@ -120,7 +121,8 @@ def enlarged(data: Path, folder: Path, count: int) -> Iterator:
     for index, path in enumerate(photographs(data)[:count]):
         large = cv2.resize(decode(path), (4000, 3000), interpolation=cv2.INTER_CUBIC)
         cv2.imwrite(str(folder / f"{index}.jpg"), large[:, :, ::-1])
-        yield Row(f"{index}.jpg", "n0", "train", str(index), f"{index:064d}", 4000, 3000)
+        digest = hashlib.sha256((folder / f"{index}.jpg").read_bytes()).hexdigest()
+        yield Row(f"{index}.jpg", "n0", "train", str(index), digest, 4000, 3000)
 
 
 def predict(args: argparse.Namespace) -> Figures:
