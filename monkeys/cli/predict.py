@@ -155,7 +155,8 @@ def _table(file: TextIO, topk: int) -> Writer:
     def write(prediction: Prediction) -> None:
         cells = [cell for guess in prediction.guesses for cell in (guess.id, guess.name, guess.probability)]
         best = [prediction.best.id, prediction.best.probability] if prediction.guesses else ["", ""]
-        writer.writerow([prediction.path, *best, *(cells or [""] * len(columns)), prediction.error])
+        path = prediction.path.replace("\0", "\\0")  # Python 3.10 has no null bytes in tables
+        writer.writerow([path, *best, *(cells or [""] * len(columns)), prediction.error])
 
     return write
 
