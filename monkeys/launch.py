@@ -83,9 +83,11 @@ def rank_environment(rank: int, ports: Sequence[int], gloo: bool, environ: Mappi
 
 
 def _watch(ranks: Sequence[subprocess.Popen[bytes]]) -> int:
-    """Until all have ended, or one has failed and the others had their grace."""
+    """Until all have ended, or one has failed and the others had their grace; rank 0, which writes all, decides."""
     failed_at, code = 0.0, 0
     while any(process.poll() is None for process in ranks):
+        if ranks[0].poll() == 0:
+            return 0
         for rank, process in enumerate(ranks):
             if process.poll() and not code:
                 code, failed_at = _exit_code(process.returncode), time.monotonic()

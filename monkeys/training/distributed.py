@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import paddle
 from paddle import nn
+
+from ..errors import TrainingError
+
+_POLL_SECONDS = 0.003
 
 
 @dataclass(frozen=True)
@@ -37,8 +42,14 @@ class Group:
     def barrier(self) -> None: ...
 
 
+@dataclass(frozen=True)
 class ManyProcesses(Group):
-    """Ranks under `paddle.distributed.launch`: gradients averaged by DataParallel, figures summed."""
+    """Ranks under `paddle.distributed.launch`: gradients averaged by DataParallel, figures summed.
+
+    store: what the ranks found each other by; rank 0 holds it.
+    """
+
+    store: Any = None
 
     def wrap(self, model: nn.Layer) -> nn.Layer:
         return paddle.DataParallel(model)
@@ -62,7 +73,19 @@ class ManyProcesses(Group):
             paddle.distributed.broadcast(buffer, src=0)
 
     def barrier(self) -> None:
-        paddle.distributed.barrier()
+        """Wait for all ranks, however long they take: Paddle's own barrier gives up after half a minute on gloo."""
+        try:
+            everyone = -(-self.store.add("monkeys/arrived", 1) // self.size) * self.size
+            self._until("monkeys/arrived", everyone)
+            self.store.add("monkeys/left", 1)
+            if self.rank == 0:  # it takes the store along, so it leaves last
+                self._until("monkeys/left", everyone)
+        except (RuntimeError, ValueError) as error:  # Paddle says either of a lost connection
+            raise TrainingError(f"rank 0 has ended, so rank {self.rank} ends too") from error
+
+    def _until(self, counter: str, count: int) -> None:
+        while self.store.add(counter, 0) < count:
+            time.sleep(_POLL_SECONDS)
 
 
 def join_group() -> Group:
@@ -70,4 +93,5 @@ def join_group() -> Group:
     if int(os.environ.get("PADDLE_TRAINERS_NUM", "1")) < 2:
         return Group()
     paddle.distributed.init_parallel_env()
-    return ManyProcesses(paddle.distributed.get_rank(), paddle.distributed.get_world_size())
+    store = paddle.base.core.create_or_get_global_tcp_store()
+    return ManyProcesses(paddle.distributed.get_rank(), paddle.distributed.get_world_size(), store)

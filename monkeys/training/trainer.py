@@ -80,6 +80,7 @@ class Trainer:
 
     def fit(self) -> Progress:
         """Train until the plan or a stopping rule ends it; raises Interrupted once a signal's state is saved."""
+        self.group.barrier()  # from here on ranks wait for each other only as long as a collective operation does
         stream = self.train(self.progress.step, self.last_step)
         with Signals() as signals:
             while not self.progress.stopped:
