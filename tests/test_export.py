@@ -16,9 +16,10 @@ from untrained import TEMPERATURE, make_run
 
 from monkeys.cli import eval as eval_command
 from monkeys.cli import export as export_command
+from monkeys.cli import train
 from monkeys.errors import UserError
 from monkeys.serving import Predictor, check, export, formats
-from monkeys.serving.engine import Dygraph, read_export, why_stale
+from monkeys.serving.engine import Dygraph, has_bf16, read_export, why_stale
 from monkeys.serving.network import load_network
 
 LAYERS = "conv3-8 maxpool2 conv3-8 avgpool2 fc16 drop0.2 fc3 softmax"
@@ -236,3 +237,17 @@ def test_examples_are_spread_over_the_classes(made):
     assert examples.some.shape == (12, 3, 16, 16)
     assert sum(len(images) for images in examples.all()) == 12
     np.testing.assert_array_equal(examples.some, np.concatenate(list(examples.all())))
+
+
+@pytest.mark.slow
+def test_real_photographs_are_what_it_is_checked_on(real_data, tmp_path):
+    recipe = str(Path(__file__).parents[1] / "configs" / "monkeys_cpu.yaml")
+    places = [f"data.root={real_data / 'monkeys'}", f"run.dir={tmp_path}", f"data.cache_dir={tmp_path / 'cache'}"]
+    small = ["train.max_steps=2", "data.size=64", "data.sizes={}", "model.name=resnet18", "data.workers=0"]
+    assert train.main(["-c", recipe, "-o", *places, *small]) == 0
+    run = tmp_path / "monkeys_cpu"
+    assert export_command.main([str(run)]) == 0
+    record = read_export(run / "export" / "paddle")
+    assert (record["check"]["images"], record["check"]["of"]) == (32, "validation photographs")
+    if has_bf16():
+        assert record["bf16"]["images"] == json.loads((run / "metrics.json").read_text())["n"]
