@@ -12,6 +12,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from .. import atomic
 from ..errors import UserError
@@ -167,7 +168,7 @@ def photographs(probe: Probe, data: Path) -> Path:
 
 def compare(row: Row, measured: Measured) -> dict[str, object] | None:
     """A row of the JSON file; None, said on standard error, where one of its sides could not be measured."""
-    sides = []
+    sides: list[list[float]] = []
     for side in (row.ours, row.reference):
         if isinstance(side, float):
             sides.append([side] * len(sides[0]))
@@ -194,7 +195,7 @@ def compare(row: Row, measured: Measured) -> dict[str, object] | None:
     }
 
 
-def table(rows: Sequence[Mapping[str, object]]) -> str:
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
     """The rows as Markdown."""
     lines = ["| measurement | ours | reference | unit | ratio | goal | spread |", "|" + " --- |" * 7]
     lines += [

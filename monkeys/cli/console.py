@@ -21,6 +21,7 @@ COMMANDS: dict[str, str] = {
     "sweep": "train several configurations, one after the other",
     "compare": "put runs side by side",
     "compare-optimizers": "every optimizer on the Iris data",
+    "bench": "speed, each figure as a ratio against a reference",
     "demo": "a page to try a network in the browser",
 }
 
