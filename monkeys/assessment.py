@@ -125,10 +125,10 @@ def _look(out: Path, network: Network, images: Images, predictions: Predictions,
     rows = answers(predictions, network.classes)
     names = {info.id: info.name for info in network.classes}
 
-    def picture(index: int) -> np.ndarray:
-        return network.preprocess.resize(decode(images.root / rows[index].path))
+    def photograph(index: int) -> np.ndarray:
+        return decode(images.root / rows[index].path)
 
-    write_saliency(out, network.model, network.preprocess.normalise, picture, rows, names, seed=seed)
+    write_saliency(out, network.model, network.preprocess, photograph, rows, names, seed=seed)
 
 
 def fit_temperature(run: Path) -> float:

@@ -150,3 +150,13 @@ def test_other_threads_are_said(tmp_path, monkeypatch, caplog):
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     continued(tmp_path)
     assert "the last digits may differ" in caplog.text
+
+
+def test_a_changed_digit_in_the_state_is_noticed(tmp_path, caplog):
+    trainer = trained(tmp_path)
+    path = max((tmp_path / "last").glob("step-*.json"))
+    path.write_text(
+        path.read_text().replace('"bad_epochs": 0', '"bad_epochs": 3').replace(f'"step": {STEPS}', '"step": 7')
+    )
+    assert trainer.checkpoints.latest()[1]["progress"]["step"] == 8  # the one before
+    assert "its checksum is not the recorded one" in caplog.text

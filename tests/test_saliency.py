@@ -5,7 +5,7 @@ import paddle
 import pytest
 from paddle import nn
 
-from monkeys.evaluation.saliency import NoPictureError, border_share, grad_cam
+from monkeys.evaluation.saliency import NoPictureError, _last_picture, border_share, grad_cam
 from monkeys.models import build_model
 
 
@@ -100,6 +100,20 @@ def test_networks_of_the_table_can_be_asked(name):
     for key, value in model.state_dict().items():
         np.testing.assert_array_equal(value.numpy(), before[key])
     assert all(parameter.grad is None or not parameter.grad.numpy().any() for parameter in model.parameters())
+
+
+@pytest.mark.parametrize(("size", "side"), [(64, 4), (128, 4), (224, 7), (32, 4)])
+def test_a_small_input_is_looked_at_where_the_map_still_has_four_places(size, side):
+    """The output of a whole block, so that no branch of the next one is left out."""
+    model = build_model("resnet18", 3)
+    model.eval()
+    layer, entering = _last_picture(model, np.zeros((1, 3, size, size), np.float32))
+    shapes = []
+    layer.register_forward_post_hook(lambda layer, inputs, output: shapes.append(output.shape))
+    model(paddle.zeros([1, 3, size, size]))
+    assert not entering
+    assert layer.sublayers()
+    assert shapes[-1][2:] == [side, side]
 
 
 def test_an_even_map_has_the_share_of_its_area():

@@ -10,6 +10,7 @@ from paddle import nn
 from monkeys.data.image import Preprocess
 from monkeys.evaluation.metrics import Answer
 from monkeys.models import build_model
+from monkeys.reports import saliency
 from monkeys.reports.saliency import CLASSES_SHOWN, PER_CLASS, cover, write_saliency
 
 SIZE = 32
@@ -39,7 +40,7 @@ def test_a_sheet_and_the_share_of_the_border_are_written(tmp_path):
         asked.append(index)
         return picture(index)
 
-    write_saliency(tmp_path, model, Preprocess(SIZE).normalise, noted, answered(3, 5), named(3))
+    write_saliency(tmp_path, model, Preprocess(SIZE), noted, answered(3, 5), named(3))
     assert (tmp_path / "cam.png").read_bytes().startswith(b"\x89PNG")
     found = json.loads((tmp_path / "cam.json").read_text())
     assert set(found["by_class"]) <= set(named(3))
@@ -55,7 +56,7 @@ def test_of_many_classes_a_dozen_is_shown(tmp_path):
         asked.append(index)
         return picture(index)
 
-    write_saliency(tmp_path, model, Preprocess(SIZE).normalise, noted, answered(30, 4), named(30))
+    write_saliency(tmp_path, model, Preprocess(SIZE), noted, answered(30, 4), named(30))
     assert len({index // 4 for index in asked}) == CLASSES_SHOWN
 
 
@@ -63,9 +64,17 @@ def test_a_network_of_vectors_gets_no_sheet_and_an_old_one_goes(tmp_path, caplog
     (tmp_path / "cam.png").write_bytes(b"old")
     model = nn.Sequential(nn.Flatten(), nn.Linear(3 * SIZE * SIZE, 3))
     with caplog.at_level(logging.WARNING, "monkeys"):
-        write_saliency(tmp_path, model, Preprocess(SIZE).normalise, picture, answered(3, 2), named(3))
+        write_saliency(tmp_path, model, Preprocess(SIZE), picture, answered(3, 2), named(3))
     assert "no heat maps" in caplog.text
     assert list(tmp_path.iterdir()) == []
+
+
+def test_people_get_a_larger_picture_than_the_network(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(saliency, "cover", lambda image, heat: seen.append((image.shape, heat.shape)) or image)
+    model = build_model("plain", 3, layers="conv3-8 maxpool2 fc3 softmax", size=SIZE)
+    write_saliency(tmp_path, model, Preprocess(SIZE), picture, answered(3, 1), named(3))
+    assert set(seen) == {((saliency.SHOWN, saliency.SHOWN, 3), (SIZE, SIZE))}
 
 
 @pytest.mark.parametrize(("heat", "warmer"), [(0.0, False), (1.0, True)])

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from typing import TypeGuard
 
 import numpy as np
 import paddle
 from paddle import nn
+
+ENOUGH = 4  # places along each side: two by two show nothing
 
 
 class NoPictureError(ValueError):
@@ -15,7 +18,7 @@ class NoPictureError(ValueError):
 
 
 def grad_cam(model: nn.Layer, images: np.ndarray, class_index: np.ndarray) -> np.ndarray:
-    """Heat maps [N, S, S] float32 between 0 and 1 of the last place in the network that still has a picture.
+    """Heat maps [N, S, S] float32 between 0 and 1 of the last place in the network that still has a picture in it.
 
     images: [N, 3, S, S] float32, preprocessed. class_index: [N], the classes asked about. The model ends in evaluation
     mode, its weights and gradients as they were. Raises NoPictureError where it has nothing but vectors inside.
@@ -59,23 +62,26 @@ def border_share(maps: np.ndarray, fraction: float = 0.1) -> np.ndarray:
 
 
 def _last_picture(model: nn.Layer, image: np.ndarray) -> tuple[nn.Layer, bool]:
-    """Where the last tensor [N, C, H, W] with more than one place is: the layer, and whether it enters or leaves it.
+    """Where the last tensor [N, C, H, W] of enough places is: the layer, and whether it enters or leaves it.
 
-    What enters counts as well, for branches that are joined between layers; only the photograph itself does not.
+    Enough is ENOUGH along both sides, and where a small input leaves none so large, more than one place. What enters
+    counts as well, for branches that are joined between layers; only the photograph itself does not. What has left a
+    layer or a block is noted there, since it may enter several.
     """
-    found: list[tuple[nn.Layer, bool]] = []
+    found: list[tuple[nn.Layer, bool, paddle.Tensor]] = []
 
     def note_entering(layer: nn.Layer, inputs: tuple[object, ...]) -> None:
         if found and inputs and _is_picture(inputs[0]):
-            found.append((layer, True))
+            left = [other for other, entering, tensor in found if tensor is inputs[0] and not entering]
+            found.append((left[0], False, inputs[0]) if left else (layer, True, inputs[0]))
 
     def note_leaving(layer: nn.Layer, inputs: object, output: object) -> None:
         if _is_picture(output):
-            found.append((layer, False))
+            found.append((layer, False, output))
 
     leaves = [layer for layer in model.sublayers() if not layer.sublayers()]
     hooks = [layer.register_forward_pre_hook(note_entering) for layer in leaves]
-    hooks += [layer.register_forward_post_hook(note_leaving) for layer in leaves]
+    hooks += [layer.register_forward_post_hook(note_leaving) for layer in model.sublayers()]
     try:
         with paddle.no_grad():
             model(paddle.to_tensor(image))
@@ -84,10 +90,12 @@ def _last_picture(model: nn.Layer, image: np.ndarray) -> tuple[nn.Layer, bool]:
             hook.remove()
     if not found:
         raise NoPictureError("this network has no layer with a picture in it; its input is too small for a heat map")
-    return found[-1]
+    fine = [place for place in found if min(place[2].shape[2:]) >= ENOUGH]
+    layer, entering, _ = (fine or found)[-1]
+    return layer, entering
 
 
-def _is_picture(value: object) -> bool:
+def _is_picture(value: object) -> TypeGuard[paddle.Tensor]:
     return isinstance(value, paddle.Tensor) and value.ndim == 4 and value.shape[2] * value.shape[3] > 1
 
 

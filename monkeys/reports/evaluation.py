@@ -88,7 +88,7 @@ def _samples(rows: Sequence[Answer], names: Mapping[str, str], thumbnails: Thumb
     captions = [_sample_caption(row, names) for row in shown]
     title = f"{len(shown)} random images: {sum(row.correct for row in shown)} right"
     images = [_thumbnail(thumbnails(row.path)) for row in shown]
-    plots_sheets.sheet(images, captions, path, columns=6, title=title, marks=[row.correct for row in shown])
+    plots_sheets.sheet(images, captions, path, columns=4, title=title, marks=[row.correct for row in shown])
 
 
 def _sample_caption(row: Answer, names: Mapping[str, str]) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -11,6 +12,7 @@ import numpy as np
 from paddle import nn
 
 from .. import atomic
+from ..data.image import Preprocess
 from ..evaluation.metrics import Answer
 from ..evaluation.saliency import NoPictureError, border_share, grad_cam
 from . import plots_sheets
@@ -21,14 +23,16 @@ PER_CLASS, CLASSES_SHOWN = 3, 12
 BORDER = 0.1  # of the side
 HEAT = 0.45  # how strongly the map covers the image
 
-Pictures = Callable[[int], np.ndarray]
+SHOWN = 192  # pixels
+
+Photographs = Callable[[int], np.ndarray]
 
 
 def write_saliency(
-    out: Path, model: nn.Layer, normalise: Callable[[np.ndarray], np.ndarray], pictures: Pictures,
+    out: Path, model: nn.Layer, preprocess: Preprocess, photographs: Photographs,
     rows: Sequence[Answer], names: Mapping[str, str], *, seed: int = 0
 ) -> None:  # fmt: skip
-    """Write cam.png and cam.json. pictures: index of a row -> [S, S, 3] uint8; asked is the predicted class.
+    """Write cam.png and cam.json. photographs: index of a row -> [H, W, 3] uint8; asked is the predicted class.
 
     cam.json: mean share of heat on the outer tenth, over all images shown and by class; null where no map is warm.
     A network with nothing but vectors inside gets neither, and a word in the log.
@@ -37,15 +41,15 @@ def write_saliency(
         (out / name).unlink(missing_ok=True)
     ids = list(names)
     chosen = _choose(rows, ids, np.random.default_rng(seed))
-    images = np.stack([pictures(index) for index in chosen])
+    images, shown = _sizes(preprocess, (photographs(index) for index in chosen))
     asked = np.array([ids.index(rows[index].predicted) for index in chosen])
     try:
-        maps = grad_cam(model, normalise(images), asked)
+        maps = grad_cam(model, preprocess.normalise(images), asked)
     except NoPictureError as error:
         log.warning("no heat maps: %s", error)
         return
     captions = [_caption(rows[index], names) for index in chosen]
-    covered = [cover(image, heat) for image, heat in zip(images, maps, strict=True)]
+    covered = [cover(image, heat) for image, heat in zip(shown, maps, strict=True)]
     shares = border_share(maps, BORDER)
     by_class = {
         label: _mean(shares[[rows[index].label == label for index in chosen]])
@@ -58,8 +62,18 @@ def write_saliency(
     atomic.write_json(out / "cam.json", {"border_share": _mean(shares), "border": BORDER, "by_class": by_class})
 
 
+def _sizes(preprocess: Preprocess, photographs: Iterable[np.ndarray]) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Each photograph as the network sees it, [N, S, S, 3], and large enough for people; one in memory at a time."""
+    larger, seen, shown = replace(preprocess, size=max(SHOWN, preprocess.size)), [], []
+    for photograph in photographs:
+        seen.append(preprocess.resize(photograph))
+        shown.append(larger.resize(photograph))
+    return np.stack(seen), shown
+
+
 def cover(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
-    """The image [S, S, 3] uint8 under its heat map [S, S], in a scale that colour-blind people can read."""
+    """The image [T, T, 3] uint8 under its heat map [S, S], in a scale that colour-blind people can read."""
+    heat = cv2.resize(heat, image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
     coloured = cv2.applyColorMap((heat * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)[..., ::-1]
     return cv2.addWeighted(image, 1 - HEAT, coloured, HEAT, 0)
 

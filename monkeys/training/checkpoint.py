@@ -56,7 +56,8 @@ class Checkpoints:
         self.folder.mkdir(parents=True, exist_ok=True)
         stem = f"step-{step:09d}"
         digest = save_tensors(self.folder / f"{stem}.safetensors", tensors)
-        atomic.write_json(self.folder / f"{stem}.json", {"sha256": digest, "state": state})
+        record = {"sha256": digest, "state": state, "state_sha256": _digest(state)}
+        atomic.write_json(self.folder / f"{stem}.json", record)
         for old in self._states()[:-KEPT]:
             old.unlink(missing_ok=True)
             old.with_suffix(".safetensors").unlink(missing_ok=True)
@@ -66,13 +67,21 @@ class Checkpoints:
         for path in reversed(self._states()):
             try:
                 record = json.loads(path.read_text(encoding="utf-8"))
+                if _digest(record["state"]) != record["state_sha256"]:
+                    raise ValueError("its checksum is not the recorded one")
                 return load_tensors(path.with_suffix(".safetensors"), record["sha256"]), record["state"]
-            except (UserError, ValueError, KeyError, TypeError) as error:
+            except (UserError, ValueError, KeyError, TypeError, OSError, RecursionError) as error:
                 log.warning("%s cannot be used (%s); falling back to the checkpoint before it", path, error)
         return None
 
     def _states(self) -> list[Path]:
         return sorted(self.folder.glob("step-*.json"))
+
+
+def _digest(state: Mapping[str, Any]) -> str:
+    """SHA-256 of the state as JSON, which makes texts of all keys before they are sorted."""
+    plain = json.loads(json.dumps(state))
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
 def optimizer_tensors(optimizer: Optimizer, model: nn.Layer) -> Tensors:
