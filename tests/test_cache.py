@@ -329,17 +329,25 @@ def test_a_killed_builder_leaves_nothing_in_the_way(rows: tuple[Row, ...], tmp_p
     folder.mkdir(parents=True)
     (folder / "0123.part").write_bytes(b"half")
     (folder / "4567.u8").write_bytes(b"without a note")
+    (folder / ".4567.json.0a1b2c3d.tmp").write_bytes(b"half a note")
     opened(rows, tmp_path)
     assert files(tmp_path) == [".json", ".u8"]
+
+
+def written(folder: Path) -> float:
+    """The share of an unfinished file that is on the disk; -1 where there is none."""
+    statuses = [path.stat() for path in (folder / "cache" / "pictures").glob("*.part")]
+    return statuses[0].st_blocks * 512 / statuses[0].st_size if statuses else -1.0
 
 
 @pytest.mark.slow
 def test_builders_killed_at_any_time(rows: tuple[Row, ...], tmp_path: Path) -> None:
     """No decoder outlives its parent, and the next builder works as if nothing had been."""
-    many = rows * 200
+    many = rows * 400
     for number in range(6):
         builder = started(many, tmp_path, workers=2)
-        time.sleep(0.4 + 0.3 * number)
+        while builder.poll() is None and written(tmp_path) < 0.05 * number:
+            time.sleep(0.001)
         assert builder.poll() is None, "too late to kill it"
         builder.send_signal(signal.SIGKILL)
         builder.communicate()  # the pipe closes only when the last of its processes has ended

@@ -173,6 +173,31 @@ def test_only_rank_0_writes(alone):
     assert {path: path.read_bytes() for path in (alone / "watched").rglob("*") if path.is_file()} == before
 
 
+STORM = """
+import os, signal, threading, time
+from monkeys.training.distributed import join_group
+from monkeys.training.interrupt import Signals
+group = join_group()
+group.barrier()
+def storm():
+    while True:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.0002)
+with Signals() as signals:
+    threading.Thread(target=storm, daemon=True).start()
+    for _ in range(200):
+        group.barrier()
+    assert signals.received == signal.SIGTERM
+    os._exit(0)
+"""
+
+
+@pytest.mark.slow
+def test_signals_do_not_part_the_ranks_while_they_wait_for_each_other(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    assert launch.launch(child(STORM), 2, gloo=True) == 0
+
+
 def child(code: str) -> list[str]:
     return [sys.executable, "-c", code]
 

@@ -228,8 +228,9 @@ def _make_room(folder: Path, needed: int) -> None:
         if total > KEEP_BYTES:
             break
         kept.add(note.stem)
-    for path in [*folder.glob("*.json"), *folder.glob("*.u8"), *folder.glob("*.part")]:
-        if path.stem not in kept or path.suffix == ".part":
+    unfinished = {*folder.glob("*.part"), *folder.glob(".*.tmp")}
+    for path in [*folder.glob("*.json"), *folder.glob("*.u8"), *unfinished]:
+        if path.stem not in kept or path in unfinished:
             path.unlink(missing_ok=True)
     if shutil.disk_usage(folder).free < needed + SPARE_BYTES:
         raise OSError(errno.ENOSPC, f"{needed >> 20} MB are needed")

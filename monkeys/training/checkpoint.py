@@ -84,6 +84,11 @@ def _digest(state: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
+def plain(state: Mapping[str, Any]) -> dict[str, Any]:
+    """A scaler's state as JSON values."""
+    return {key: value.tolist() if hasattr(value, "tolist") else value for key, value in state.items()}
+
+
 def optimizer_tensors(optimizer: Optimizer, model: nn.Layer) -> Tensors:
     """Optimizer state keyed by the parameters' structured names, which do not depend on what else was built before."""
     structured = {parameter.name: name for name, parameter in model.named_parameters()}

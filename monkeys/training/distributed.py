@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,11 +71,16 @@ class ManyProcesses(Group):
         return int(tensor)
 
     def share_buffers(self, model: nn.Layer) -> None:
-        for buffer in model.buffers():
-            paddle.distributed.broadcast(buffer, src=0)
+        for value in model.state_dict().values():
+            if value.stop_gradient:  # batch-norm statistics are parameters without a gradient, not buffers
+                paddle.distributed.broadcast(value, src=0)
 
     def barrier(self) -> None:
         """Wait for all ranks, however long they take: Paddle's own barrier gives up after half a minute on gloo."""
+        with _signals_later():
+            self._meet()
+
+    def _meet(self) -> None:
         try:
             everyone = -(-self.store.add("monkeys/arrived", 1) // self.size) * self.size
             self._until("monkeys/arrived", everyone)
@@ -86,6 +93,16 @@ class ManyProcesses(Group):
     def _until(self, counter: str, count: int) -> None:
         while self.store.add(counter, 0) < count:
             time.sleep(_POLL_SECONDS)
+
+
+@contextlib.contextmanager
+def _signals_later() -> Iterator[None]:
+    """The store's system calls fail when a signal cuts them, so SIGINT and SIGTERM wait or go to another thread."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def join_group() -> Group:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import paddle
 from paddle import nn
 
 from ..data.dataset import Batch
@@ -72,6 +73,10 @@ class Trainer:
     saved_step: int = -1
     frozen: bool | None = None
     signum: int = 0  # a signal that came with the last step of an epoch
+    trained: list[tuple[str, paddle.Tensor]] = field(init=False)  # not batch-norm statistics, which Paddle lists too
+
+    def __post_init__(self) -> None:
+        self.trained = [(name, p) for name, p in self.model.named_parameters() if not p.stop_gradient]
 
     @property
     def last_step(self) -> int:
@@ -112,7 +117,7 @@ class Trainer:
     def _freeze(self, frozen: bool) -> None:
         if frozen == self.frozen:
             return
-        for name, parameter in self.model.named_parameters():
+        for name, parameter in self.trained:
             parameter.stop_gradient = frozen and not name.startswith(self.head_prefix)
         self.step_fn.model = self.group.wrap(self.model)  # data parallelism notes at wrapping what has a gradient
         self.frozen = frozen
@@ -207,7 +212,7 @@ class Trainer:
             "tally": self.tally.state_dict(),
             "schedule": self.schedule.state_dict(),
             "stopping": self.stopping.state_dict(),
-            "scaler": _plain(self.step_fn.scaler.state_dict()),
+            "scaler": checkpoint.plain(self.step_fn.scaler.state_dict()),
             "average_updates": self.averaged.updates,
             "machine": self._machine(),
             "log": self.log.offsets(),
@@ -236,11 +241,6 @@ class Trainer:
     def _machine(self) -> dict[str, Any]:
         """What the order of additions depends on, beside the configuration."""
         return {"threads": os.environ.get("OMP_NUM_THREADS", "1"), "processes": self.group.size}
-
-
-def _plain(state: dict[str, Any]) -> dict[str, Any]:
-    """A scaler's state as JSON values."""
-    return {key: value.tolist() if hasattr(value, "tolist") else value for key, value in state.items()}
 
 
 def _shown(tally: Tally, lr: float) -> str:
