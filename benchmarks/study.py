@@ -2,9 +2,10 @@
 
     python benchmarks/study.py benchmarks/studies/regularisation.yaml --data data/monkeys --out runs/regularisation
 
-A study names a configuration and, row by row, the overrides that differ from it. Repeated, it goes on where it stopped.
-Accuracy is that of the last epoch, so that nothing is chosen on the images it is measured on. `--jobs 2` trains two
-runs at a time with one thread each. Writes study.csv (a line per run) and study.md (a line per row, with its command).
+A study names a configuration and, row by row, the overrides that differ from it. Repeated, it goes on where it stopped:
+inside a run by its checkpoint, between runs by the record, a CSV file with a line per finished run (OUT/study.csv, or
+--record FILE, which may outlive the runs). Accuracy is that of the last epoch, so that nothing is chosen on the images
+it is measured on. `--jobs 2` trains two runs at a time with one thread each. OUT/study.md has a line per row.
 """
 
 from __future__ import annotations
@@ -24,87 +25,96 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from monkeys.cli import train_command
 
-Row = dict[str, list[str]]
+FIELDS = ("row", "seed", "top1", "loss", "best", "seconds")
+Record = dict[tuple[str, int], dict[str, float]]  # (row, seed) -> figures
 
 
 def arguments() -> argparse.Namespace:
     parse = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parse.add_argument("study", type=Path)
     parse.add_argument("--data", type=Path, required=True, help="folder of the photographs")
-    parse.add_argument("--out", type=Path, required=True, help="folder of the runs and of the tables")
+    parse.add_argument("--out", type=Path, required=True, help="folder of the runs and of the table")
+    parse.add_argument("--record", type=Path, help="CSV file of finished runs (OUT/study.csv)")
     parse.add_argument("--jobs", type=int, default=1, help="runs at a time")
     parse.add_argument("--only", nargs="*", default=[], help="rows to train; the others are only read")
-    parse.add_argument("-o", dest="override", nargs="+", default=[], metavar="KEY=VALUE", help="for every row")
     return parse.parse_args()
-
-
-def run_name(row: str, seed: int) -> str:
-    return f"{row.replace(' ', '_')}-{seed}"
-
-
-def last_epoch(run: Path) -> dict[str, float]:
-    """Validation figures of the last line of history.csv, and the seconds of all lines."""
-    with (run / "history.csv").open(newline="", encoding="utf-8") as file:
-        lines = list(csv.DictReader(file))
-    best = max(float(line["val_top1"]) for line in lines)
-    seconds = sum(float(line["seconds"]) for line in lines)
-    return {
-        "top1": float(lines[-1]["val_top1"]),
-        "loss": float(lines[-1]["val_loss"]),
-        "best": best,
-        "seconds": seconds,
-    }
 
 
 def main() -> int:
     args = arguments()
     study = yaml.safe_load(args.study.read_text(encoding="utf-8"))
-    rows: Row = study["rows"]
     args.out.mkdir(parents=True, exist_ok=True)
-
-    def train(job: tuple[str, int]) -> int:
-        row, seed = job
-        own = [f"data.root={args.data}", f"run.dir={args.out}", f"run.name={run_name(row, seed)}", f"run.seed={seed}"]
-        overrides = [*study.get("common", []), *rows[row], *args.override, *own]
-        command = train_command(["-c", study["config"], "--resume", "auto", "-o", *overrides])
-        with (args.out / f"{run_name(row, seed)}.log").open("a") as log:
-            return subprocess.run(command, stdout=log, stderr=log).returncode
-
-    jobs = [(row, seed) for seed in study["seeds"] for row in rows if not args.only or row in args.only]
+    record_file = args.record or args.out / "study.csv"
+    record = read_record(record_file)
+    chosen = [row for row in study["rows"] if not args.only or row in args.only]
+    jobs = [(row, seed) for seed in study["seeds"] for row in chosen if (row, seed) not in record]
     if args.jobs > 1:
         os.environ["OMP_NUM_THREADS"] = "1"
+
+    def train(job: tuple[str, int]) -> dict[str, float] | None:
+        row, seed = job
+        name = f"{row.replace(' ', '_')}-{seed}"
+        own = [f"data.root={args.data}", f"run.dir={args.out}", f"run.name={name}", f"run.seed={seed}"]
+        command = train_command(["-c", study["config"], "--resume", "auto", "-o", *study["rows"][row], *own])
+        with (args.out / f"{name}.log").open("a") as log:
+            code = subprocess.run(command, stdout=log, stderr=log).returncode
+        print(f"{name}: exit code {code}", flush=True)
+        return None if code else last_epoch(args.out / name)
+
     failed = 0
     with ThreadPoolExecutor(args.jobs) as pool:
-        for (row, seed), code in zip(jobs, pool.map(train, jobs), strict=True):
-            failed += code != 0
-            print(f"{run_name(row, seed)}: exit code {code}", flush=True)
-            report(study, args.out)
+        for job, figures in zip(jobs, pool.map(train, jobs), strict=True):
+            if figures is None:
+                failed += 1
+            else:
+                record[job] = figures
+                write_record(record_file, record)
+    (args.out / "study.md").write_text(table(study, record), encoding="utf-8")
+    print(table(study, record))
     return 1 if failed else 0
 
 
-def report(study: dict, out: Path) -> None:
-    """study.csv and study.md from the runs that have finished."""
-    found = {
-        row: [last_epoch(out / run_name(row, seed)) for seed in study["seeds"] if finished(out / run_name(row, seed))]
-        for row in study["rows"]
+def last_epoch(run: Path) -> dict[str, float]:
+    """Validation figures of the last line of history.csv, the best accuracy, and the seconds of all lines."""
+    with (run / "history.csv").open(newline="", encoding="utf-8") as file:
+        lines = list(csv.DictReader(file))
+    return {
+        "top1": float(lines[-1]["val_top1"]),
+        "loss": float(lines[-1]["val_loss"]),
+        "best": max(float(line["val_top1"]) for line in lines),
+        "seconds": sum(float(line["seconds"]) for line in lines),
     }
-    with (out / "study.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["row", "run", "top1", "loss", "best", "seconds"])
-        for row, runs in found.items():
-            writer.writerows([row, number, *figures.values()] for number, figures in enumerate(runs))
-    plain = next(iter(found.values()))
+
+
+def read_record(path: Path) -> Record:
+    if not path.exists():
+        return {}
+    with path.open(newline="", encoding="utf-8") as file:
+        return {
+            (line["row"], int(line["seed"])): {key: float(line[key]) for key in FIELDS[2:]}
+            for line in csv.DictReader(file)
+        }
+
+
+def write_record(path: Path, record: Record) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = [[row, seed, *figures.values()] for (row, seed), figures in sorted(record.items())]
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows([FIELDS, *lines])
+
+
+def table(study: dict, record: Record) -> str:
+    """A line per row that has a run, in the order of the study; gains in points against the first row."""
+    runs = {row: [figures for (name, _), figures in record.items() if name == row] for row in study["rows"]}
+    plain = next(iter(runs.values()))
     lines = ["| row | top-1, last epoch | against the first row | loss | seeds | overrides |", "|" + " --- |" * 6]
-    for row, runs in found.items():
-        if runs:
-            gain = "" if runs is plain else f"{100 * (mean(runs, 'top1') - mean(plain, 'top1')):+.1f}"
+    for row, found in runs.items():
+        if found:
+            known = plain and found is not plain
+            gain = f"{100 * (mean(found, 'top1') - mean(plain, 'top1')):+.1f}" if known else ""
             shown = " ".join(f"`{text}`" for text in study["rows"][row]) or "–"
-            lines.append(f"| {row} | {spread(runs)} | {gain} | {mean(runs, 'loss'):.3f} | {len(runs)} | {shown} |")
-    (out / "study.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
-def finished(run: Path) -> bool:
-    return (run / "last" / "finished.json").exists()
+            lines.append(f"| {row} | {spread(found)} | {gain} | {mean(found, 'loss'):.3f} | {len(found)} | {shown} |")
+    return "\n".join(lines) + "\n"
 
 
 def mean(runs: list[dict[str, float]], key: str) -> float:
@@ -112,8 +122,8 @@ def mean(runs: list[dict[str, float]], key: str) -> float:
 
 
 def spread(runs: list[dict[str, float]]) -> str:
-    deviation = statistics.stdev(run["top1"] for run in runs) if len(runs) > 1 else float("nan")
-    return f"{100 * mean(runs, 'top1'):.1f} ± {100 * deviation:.1f} %"
+    deviation = f" ± {100 * statistics.stdev(run['top1'] for run in runs):.1f}" if len(runs) > 1 else ""
+    return f"{100 * mean(runs, 'top1'):.1f}{deviation} %"
 
 
 if __name__ == "__main__":
