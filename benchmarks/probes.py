@@ -2,6 +2,7 @@
 
     python benchmarks/probes.py train --data data/monkeys --processes 2
     python benchmarks/probes.py augment --data data/monkeys --engine fast
+    python benchmarks/probes.py feed --data data/monkeys --engine report --processes 2
 
 Every probe runs in a process of its own, so that threads and tuning are those of a user's run.
 """
@@ -111,6 +112,34 @@ def load(args: argparse.Namespace) -> Figures:
         return {"images_per_s": epoch()}
 
 
+def feed(args: argparse.Namespace) -> Figures:
+    """Augmented batches of cached photographs, as training gets them: how many images/s so many loader workers give."""
+    from monkeys.augment import build_recipe
+    from monkeys.data.cache import open_pictures
+    from monkeys.data.dataset import Dataset, plain_collate
+    from monkeys.data.image import Preprocess
+    from monkeys.data.loader import load as batches
+    from monkeys.data.loader import plain_order
+    from monkeys.data.manifest import Row
+
+    preprocess = Preprocess(args.size)
+    rows = [
+        Row(str(path.relative_to(args.data)), "n0", "train", "", hashlib.sha256(path.read_bytes()).hexdigest(), 0, 0)
+        for path in photographs(args.data)
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        pictures = open_pictures(rows, args.data, preprocess, cache=True, cache_dir=Path(folder), workers=2)
+        dataset = Dataset(lambda epoch: pictures, np.zeros(len(rows), np.int64), build_recipe(args.engine), seed=0)
+        size = args.batch * 4 * (3 * args.size**2 + 12) + 64
+        stream = batches(
+            dataset, plain_order(len(rows), args.batch), plain_collate(preprocess, 10), args.processes, size
+        )
+        next(stream)
+        started = time.perf_counter()
+        seen = sum(len(batch.labels) for batch in stream)
+        return {"images_per_s": seen / (time.perf_counter() - started)}
+
+
 def enlarged(data: Path, folder: Path, count: int) -> Iterator:
     """Manifest rows of photographs enlarged to 4000 x 3000 pixels."""
     import cv2
@@ -175,7 +204,7 @@ def peak_mb() -> float:
 
 
 PROBES: dict[str, Callable[[argparse.Namespace], Figures]] = {
-    probe.__name__: probe for probe in (train, augment, load, predict, start)
+    probe.__name__: probe for probe in (train, augment, load, feed, predict, start)
 }
 
 

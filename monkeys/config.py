@@ -17,6 +17,9 @@ from pydantic import BaseModel, ValidationError
 from .errors import UserError
 from .settings import Config
 
+# A date such as 2001-13-41 is a ValueError, endless brackets are a RecursionError.
+NOT_YAML = (yaml.YAMLError, ValueError, RecursionError)
+
 __all__ = ["Config", "load_config", "read_yaml", "to_yaml", "valid_keys"]
 
 
@@ -51,7 +54,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise UserError(f"no such configuration file: {path}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read: {error}") from None
-    except (yaml.YAMLError, RecursionError) as error:
+    except NOT_YAML as error:
         raise UserError(f"{path}: not a YAML file: {' '.join(str(error).split())[:200]}") from None
     if tree is None:
         return {}
@@ -79,7 +82,7 @@ def _override(tree: dict[str, Any], text: str) -> str | None:
         node = child
     try:
         node[last] = _scalar(value)
-    except yaml.YAMLError:
+    except NOT_YAML:
         return f"-o {text!r}: the value is not valid YAML"
     return None
 

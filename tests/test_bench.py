@@ -74,6 +74,7 @@ def test_what_is_refused(tmp_path, capsys):
         ["augment", "--engine", "imgaug", "--size", "32"],
         ["load", "--engine", "cached", "--size", "32"],
         ["load", "--engine", "naive", "--size", "32"],
+        ["feed", "--engine", "light", "--size", "32", "--processes", "2"],
         ["predict", "--engine", "dygraph", "--size", "32", "--batch", "2", "--steps", "1"],
         ["predict", "--engine", "fp32", "--size", "32", "--batch", "2", "--steps", "1"],
     ],

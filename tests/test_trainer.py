@@ -105,6 +105,26 @@ def test_a_loss_that_is_no_number_stops_the_run_with_the_step_named(tmp_path):
         make_toy(tmp_path, optimizer="sgd", lr=1e30, schedule="constant").fit()
 
 
+@pytest.mark.parametrize(
+    ("limit", "advice"),
+    [(3, "3 fit: train.accumulate=4 (the same steps), or train.batch_size=6"), (0, "not even one fits")],
+)
+def test_when_memory_runs_out_a_batch_that_fits_is_named(tmp_path, limit, advice):
+    trainer = make_toy(tmp_path, batch_size=12, accumulate=2)
+    whole = trainer.model.forward
+
+    def greedy(images):
+        if images.shape[0] > limit:
+            raise MemoryError
+        return whole(images)
+
+    trainer.model.forward = greedy
+    with pytest.raises(TrainingError) as caught:
+        trainer.fit()
+    assert "memory ran out at step 0 with 6 images of 16 px at a time" in str(caught.value)
+    assert advice in str(caught.value)
+
+
 def test_a_frozen_body_stays_as_it_is(tmp_path):
     trainer = make_toy(tmp_path, epochs=1, freeze_epochs=1)
     before = model_tensors(trainer.model)

@@ -62,6 +62,8 @@ def batches_from_workers(
                 pending.append((slot, pool.submit(_make, keys, slot)))
             yield batch
     except BrokenProcessPool:
+        for worker in multiprocessing.active_children():  # the pool asks by SIGTERM, which they ignore, and waits
+            worker.kill()
         raise TrainingError(
             "a loader worker was killed, perhaps because memory ran out; try fewer data.workers"
         ) from None

@@ -97,8 +97,11 @@ class Step:
         for position, batch in enumerate(batches):
             self.reseed(step, position)
             last = position == len(batches) - 1
-            with contextlib.nullcontext() if last else self.group.no_sync(self.model):
-                sums += self._micro_batch(batch, len(batches))
+            try:
+                with contextlib.nullcontext() if last else self.group.no_sync(self.model):
+                    sums += self._micro_batch(batch, len(batches))
+            except MemoryError:
+                raise TrainingError(self._out_of_memory(step, batch, len(batches))) from None
         loss, correct, seen = self.group.sum(sums)
         if not np.isfinite(loss):
             raise TrainingError(f"the loss is {loss} at step {step}: lower optim.lr, or set optim.clip_norm")
@@ -123,6 +126,20 @@ class Step:
         logits = outputs[0] if isinstance(outputs, (tuple, list)) else outputs
         correct = (logits.astype("float32").numpy().argmax(axis=1) == batch.labels).sum()
         return np.array([float(loss) * len(batch.labels), correct, len(batch.labels)], dtype=np.float64)
+
+    def _out_of_memory(self, step: int, batch: Batch, parts: int) -> str:
+        """What ran out and what would fit, found by trying half as many images until they do."""
+        images = fitting = len(batch.labels)
+        self.optimizer.clear_grad(set_to_zero=False)
+        while fitting := fitting // 2:
+            with contextlib.suppress(MemoryError), self.group.no_sync(self.model):
+                self._micro_batch(Batch(*(array[:fitting] for array in batch)), parts)
+                break
+        said = f"memory ran out at step {step} with {images} images of {batch.images.shape[-1]} px at a time"
+        if not fitting:
+            return f"{said}, and not even one fits: choose a smaller data.size or network"
+        same = f"train.accumulate={images // fitting * parts} (the same steps), or " if images % fitting == 0 else ""
+        return f"{said}; {fitting} fit: {same}train.batch_size={fitting * parts * self.group.size}"
 
     def _gradient_norm(self) -> float:
         """Of the last gradient, unscaled, in float32; cheap beside the step itself."""

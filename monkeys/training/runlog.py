@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..numpy_compat import restore_numpy_names
+from ..runtime import home_to_write
 
 COLUMNS = (
     *("epoch", "step", "lr", "train_loss", "train_top1", "val_loss", "val_top1", "seconds", "img_per_s"),
@@ -131,7 +132,8 @@ class RunLog(NullLog):
 def _log_writer(folder: Path, records: _Records) -> Any:
     """VisualDL's writer, which hands its records to ours."""
     restore_numpy_names()
-    from visualdl import LogWriter
+    with home_to_write():
+        from visualdl import LogWriter
 
     class Writer(LogWriter):
         def _get_file_writer(self) -> _Records:
