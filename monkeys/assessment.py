@@ -17,7 +17,7 @@ from .data.manifest import Row, build_manifest, leak_free, unseen
 from .errors import UserError
 from .evaluation.calibration import fit_temperature as best_temperature
 from .evaluation.metrics import Predictions, answers, evaluate_predictions
-from .models import head_prefix
+from .models import MODELS, head_prefix
 from .progress import progress
 from .reports.evaluation import write_evaluation
 from .reports.saliency import write_saliency
@@ -27,7 +27,7 @@ from .serving.held_out import BATCH, batches
 from .serving.held_out import read_manifest as read_manifest
 from .serving.network import RECORD, Network, load_network, read_record
 from .training.engine import predict
-from .training.tta import predict_with_tta
+from .training.tta import SCALES, predict_with_tta
 
 log = logging.getLogger("monkeys")
 
@@ -198,4 +198,7 @@ def _logits(
     shown = progress(found, total=math.ceil(len(images.rows) / BATCH), desc="predicting", unit="batch")
     if engine is not None:
         return np.concatenate([engine(batch.images) for batch in shown])
-    return predict_with_tta(network.model, shown) if tta else predict(network.model, shown)
+    if not tta:
+        return predict(network.model, shown)
+    fixed = MODELS[network.model_options["name"]].fixed_size
+    return predict_with_tta(network.model, shown, (1.0,) if fixed else SCALES)

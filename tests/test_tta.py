@@ -6,7 +6,9 @@ import numpy as np
 import paddle
 import pytest
 from scipy.special import softmax
+from untrained import make_run
 
+from monkeys.cli import eval as eval_command
 from monkeys.data.dataset import Batch
 from monkeys.models import build_model
 from monkeys.training.tta import predict_with_tta
@@ -36,3 +38,11 @@ def test_a_mirrored_input_gives_the_same_answer(batch):
     model = build_model("resnet18", 4)
     mirrored = Batch(batch.images[:, :, :, ::-1].copy(), batch.targets, batch.labels)
     np.testing.assert_allclose(predict_with_tta(model, [batch]), predict_with_tta(model, [mirrored]), atol=1e-4)
+
+
+@pytest.mark.parametrize("model", ["resnet18", "plain"])
+def test_eval_uses_the_sizes_that_the_network_takes(tmp_path, model):
+    layers = "conv3-4 maxpool2 fc3 softmax" if model == "plain" else None
+    _, run = make_run(tmp_path, model=model, layers=layers)
+    assert eval_command.main([str(run), "--tta"]) == 0
+    assert (run / "eval-val" / "metrics.json").exists()
