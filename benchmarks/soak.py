@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -74,14 +75,14 @@ def main() -> int:
 
 
 def report(looks: list[tuple[float, int, int, int]]) -> int:
-    """The largest figure of the first quarter beside that of the second half; 1 where one grew."""
+    """The median of the first quarter beside that of the second half; 1 where one grew."""
     if len(looks) < 8:
         sys.exit(f"only {len(looks)} looks: too short a run to judge")
     early, late = looks[: len(looks) // 4], looks[len(looks) // 2 :]
     grown = 0
     lines = ["| | first quarter | second half | looks |", "|---|---|---|---|"]
     for index, name in enumerate(FIGURES):
-        before, after = max(figures[index] for figures in early), max(figures[index] for figures in late)
+        before, after = (statistics.median(figures[index] for figures in part) for part in (early, late))
         grown += after > before * (GROWTH if index == 0 else 1)
         lines.append(f"| {name} | {before:.0f} | {after:.0f} | {len(looks)} |")
     print("\n".join(lines))
