@@ -63,9 +63,10 @@ def about(run: Path) -> str:
     metrics = run / "metrics.json"
     if metrics.exists():
         found = json.loads(metrics.read_text(encoding="utf-8"))
+        chosen = "; the best epoch was chosen on them" if found["selected_on_this_split"] else ""
         text += (
             f" Of {found['n']} held-out photographs it named **{found['top1']:.0%}** right "
-            f"(95 % interval {found['top1_low']:.0%} to {found['top1_high']:.0%})."
+            f"(95 % interval {found['top1_low']:.0%} to {found['top1_high']:.0%}{chosen})."
         )
     return text + " Uploads stay on the machine that runs this page and are deleted after a quarter of an hour."
 
