@@ -7,6 +7,7 @@ import contextlib
 import errno
 import io
 import os
+import pathlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -77,8 +78,13 @@ class Disk:
             inside = writes and self.folder in Path(os.fspath(file)).parents
             return Failing(found, self) if inside and not str(file).endswith(".lock") else found
 
-        builtins.open = io.open = opened
+        places = [builtins, io]
+        if sys.version_info < (3, 11):  # its pathlib has a copy of its own
+            places.append(pathlib._NormalAccessor)
+        for place in places:
+            place.open = staticmethod(opened) if isinstance(place, type) else opened
         try:
             yield self
         finally:
-            builtins.open = io.open = real
+            for place in places:
+                place.open = staticmethod(real) if isinstance(place, type) else real

@@ -138,6 +138,7 @@ def test_examples_and_words_come_from_the_run(run, tmp_path):
     assert [path.name for path in found] == ["0.jpg", "1.jpg", "2.jpg"]
     assert "resnet18" in command.about(run)
     assert "95 % interval" in command.about(run)
+    assert "the best epoch was chosen on them" in command.about(run)
 
 
 # the page itself, in an environment with Gradio

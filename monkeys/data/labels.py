@@ -40,4 +40,4 @@ def parse_table(data: bytes) -> dict[str, str]:
 
 def _cells(line: str) -> list[str]:
     """Cells without padding; a line without commas is divided at the first blank."""
-    return [cell.strip() for cell in line.split(",")] if "," in line else line.split(None, 1)
+    return [cell.strip() for cell in line.split(",")] if "," in line else line.strip().split(None, 1)
