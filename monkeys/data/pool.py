@@ -30,12 +30,19 @@ def in_processes(work: Callable[..., Result], tasks: Iterable[tuple], workers: i
         for future in [pool.submit(work, *task) for task in tasks]:
             yield future.result()
     except BrokenProcessPool:
+        kill_workers()
         raise TrainingError(
             "a process that decodes pictures died: memory ran out, or the program that started it "
             'lacks `if __name__ == "__main__":`'
         ) from None
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def kill_workers() -> None:
+    """After one was killed: the standard library asks the others by SIGTERM, which they ignore, and waits for ever."""
+    for worker in multiprocessing.active_children():
+        worker.kill()
 
 
 def _start() -> None:

@@ -20,6 +20,7 @@ import numpy as np
 
 from ..errors import TrainingError
 from .dataset import Batch, Dataset, Key, Sample
+from .pool import kill_workers
 
 PREFETCH = 2  # batches in the making per worker
 _PR_SET_PDEATHSIG = 1
@@ -62,8 +63,7 @@ def batches_from_workers(
                 pending.append((slot, pool.submit(_make, keys, slot)))
             yield batch
     except BrokenProcessPool:
-        for worker in multiprocessing.active_children():  # the pool asks by SIGTERM, which they ignore, and waits
-            worker.kill()
+        kill_workers()
         raise TrainingError(
             "a loader worker was killed, perhaps because memory ran out; try fewer data.workers"
         ) from None
