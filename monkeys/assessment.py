@@ -165,6 +165,13 @@ def _foreign(run: Path, config: Config, source: Path, network: Network) -> Image
     known = {info.name: info.id for info in network.classes} | {info.id: info.id for info in network.classes}
     match = {info.id: known.get(info.id) or known.get(info.name) for info in manifest.classes}
     unknown = [label for label, own in match.items() if own is None]
+    names = {info.id: info.name for info in network.classes}
+    for info in manifest.classes:
+        if info.id in names and len({info.id, info.name, names[info.id]}) == 3:
+            log.warning(
+                "%s: %s is called %s there and %s by the network; taken for one class, as the folder's name says",
+                *(source, info.id, info.name, names[info.id]),
+            )
     if unknown:
         log.warning("%s: left out, classes that the network does not know: %s", source, ", ".join(unknown))
     missing = [label for label in network.class_ids if label not in match.values()]

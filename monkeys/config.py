@@ -42,7 +42,8 @@ def load_config(
         faults += [_describe(item) for item in error.errors()]
     faults += _unknown_names(tree, choices or {})
     if faults:
-        raise UserError(f"{path}: {faults[0]}" if len(faults) == 1 else "\n  ".join([f"{path}:", *faults]))
+        place = f"{path} with -o" if overrides else str(path)
+        raise UserError(f"{place}: {faults[0]}" if len(faults) == 1 else "\n  ".join([f"{place}:", *faults]))
     return config
 
 

@@ -14,6 +14,7 @@ from .assessment import assess, fit_temperature, read_manifest
 from .config import Config, load_config, to_yaml
 from .dashboard import show_inputs, show_results
 from .data.manifest import Manifest, build_manifest
+from .errors import UserError
 from .parts import fingerprint, make_trainer, settings
 from .photographs import Photographs
 from .reports import plots
@@ -121,6 +122,8 @@ def _manifest(config: Config, folder: RunFolder, resume: str) -> Manifest:
     if resume and (folder.path / "manifest.csv").exists():
         return read_manifest(folder.path, config)
     data = config.data
+    if not data.root.exists():
+        raise UserError(f"data.root: no such data folder, archive or list file: {data.root} (-o data.root=… names it)")
     return build_manifest(
         data.root,
         val_fraction=data.val_fraction,

@@ -55,11 +55,13 @@ class DataConfig(Section):
     @model_validator(mode="after")
     def _fits(self) -> DataConfig:
         if self.val_fraction + self.test_fraction >= 1:
-            raise ValueError("val_fraction and test_fraction leave nothing to train on")
+            raise ValueError("data.val_fraction and data.test_fraction leave nothing to train on")
         if self.folds is not None and self.fold >= self.folds:
-            raise ValueError(f"fold {self.fold} does not exist: folds are numbered 0 to {self.folds - 1}")
+            raise ValueError(
+                f"data.fold {self.fold} does not exist: with data.folds {self.folds} they are 0 to {self.folds - 1}"
+            )
         if any(size < 8 for size in self.sizes.values()):
-            raise ValueError("sizes: a picture needs at least 8 pixels per side")
+            raise ValueError("data.sizes: a picture needs at least 8 pixels per side")
         return self
 
 
@@ -132,7 +134,9 @@ class TrainConfig(Section):
     @model_validator(mode="after")
     def _fits(self) -> TrainConfig:
         if self.batch_size % self.accumulate:
-            raise ValueError(f"batch_size {self.batch_size} cannot be cut into {self.accumulate} equal micro-batches")
+            raise ValueError(
+                f"train.batch_size {self.batch_size} cannot be cut into train.accumulate {self.accumulate} equal parts"
+            )
         return self
 
 

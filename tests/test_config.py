@@ -37,7 +37,7 @@ def test_every_fault_is_reported_at_once(write):
 
 
 def test_a_contradiction_is_named(write):
-    with pytest.raises(UserError, match="batch_size 10 cannot be cut into 3"):
+    with pytest.raises(UserError, match=r"train.batch_size 10 cannot be cut into train.accumulate 3"):
         load_config(write("train: {batch_size: 10, accumulate: 3}"))
     with pytest.raises(UserError, match="leave nothing to train on"):
         load_config(write("data: {val_fraction: 0.6, test_fraction: 0.5}"))

@@ -57,5 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         engine=args.engine,
     )
     say(done.summary)
+    if args.sample:
+        say(f"a sample: {done.out} holds {len(done.images.rows)} images until it is evaluated again without --sample")
     say(f"written: {done.out}")
     return DONE

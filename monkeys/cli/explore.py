@@ -26,6 +26,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     if not args.source.exists():
         raise UserError(f"no such folder, archive or list file: {args.source}")
+    if args.source.resolve() in (args.out.resolve(), *args.out.resolve().parents):
+        raise UserError(f"--out {args.out} lies inside {args.source}: its pictures would count next time")
     runtime.quiet_opencv()
     from ..reports.dataset import explore
 

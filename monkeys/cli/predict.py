@@ -118,7 +118,9 @@ def _write(predictions: Iterable[Prediction], write: Writer) -> int:
         done += not prediction.error
         if prediction.error:
             log.warning("%s: %s", shown(prediction.path), prediction.error)
-    log.info("%d photographs predicted, %d could not be read", done, failed)
+    if not done and not failed:
+        raise UserError("nothing to predict: the paths name no file (hidden files are left out)")
+    log.info("predicted: %d; could not be read: %d", done, failed)
     return DONE if done else WRONG_INPUT
 
 
@@ -175,8 +177,9 @@ def _json_lines(file: TextIO) -> Writer:
 
 
 def _lines(prediction: Prediction) -> None:
-    guesses = ", ".join(f"{guess.name} {guess.probability:.1%}" for guess in prediction.guesses)
-    say(f"{shown(prediction.path)}: {guesses or prediction.error}")
+    if prediction.guesses:  # the others have their line on standard error
+        guesses = ", ".join(f"{guess.name} {guess.probability:.1%}" for guess in prediction.guesses)
+        say(f"{shown(prediction.path)}: {guesses}")
 
 
 def shown(path: str) -> str:

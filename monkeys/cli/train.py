@@ -35,7 +35,7 @@ def parser() -> argparse.ArgumentParser:
     config_arguments(parse)
     parse.add_argument("--resume", choices=("auto", "force"), default="", help="go on with a run where it stopped")
     parse.add_argument("--overwrite", action="store_true", help="replace a run of the same name")
-    parse.add_argument("--find-lr", action="store_true", help="learning-rate range test instead of training")
+    parse.add_argument("--find-lr", action="store_true", help="100 steps of a learning-rate range test, no training")
     parse.add_argument("--out", type=Path, metavar="DIR", help="of --find-lr (<run folder>-lr)")
     parse.add_argument("--list", choices=LISTS, help="print the names that a configuration may use")
     return parse

@@ -10,10 +10,9 @@ from collections.abc import Iterator
 import paddle
 from paddle import nn
 from paddle.nn import initializer
-from paddle.nn.functional import relu_ as relu  # in place: the sum before it is needed by nobody
 
 from ..errors import UserError
-from .layers import DropPath, conv, conv_norm_relu, depth_probabilities, linear_head
+from .layers import DropPath, conv, conv_norm_relu, depth_probabilities, linear_head, relu
 
 STEMS = ("7x7", "3x3x3")
 WIDTHS = (64, 128, 256, 512)

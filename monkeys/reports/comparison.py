@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import itertools
+import logging
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -18,6 +19,8 @@ from ..evaluation.metrics import Answer, mcnemar, read_predictions
 from . import plots
 from .comparison_tables import Pair, Result, markdown
 from .run import read_history, read_json
+
+log = logging.getLogger("monkeys")
 
 NOT_COMPARED = ("run.name", "run.dir")  # differ by nature
 
@@ -86,6 +89,12 @@ def _read(folder: Path, name: str) -> _Run:
         raise UserError(f"no such run folder: {folder}")
     evaluated = folder / "eval-val" / "metrics.json"
     metrics = read_json(evaluated if evaluated.exists() else folder / "metrics.json")
+    whole = read_json(folder / "metrics.json")
+    if metrics and whole and metrics["n"] < whole["n"]:
+        log.warning(
+            "%s: eval-val holds a sample of %d of its %d images; `eval %s` makes it whole again",
+            *(folder, metrics["n"], whole["n"], folder),
+        )
     if not metrics:
         raise UserError(f"{folder} holds no validation metrics (eval-val/metrics.json); let its training finish first")
     settings = read_yaml(folder / "config.yaml") if (folder / "config.yaml").exists() else {}

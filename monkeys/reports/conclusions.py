@@ -31,6 +31,8 @@ def _balance(report: AuditReport) -> str:
     large, small = max(counts, key=lambda label: counts[label]), min(counts, key=lambda label: counts[label])
     if not counts[small]:
         return f"{names[small]} has no readable image."
+    if counts[large] == counts[small]:
+        return f"All classes have {counts[large]} images."
     ratio = counts[large] / counts[small]
     verdict = "the classes are balanced" if ratio <= BALANCED else "consider train.class_weights=inverse"
     return (

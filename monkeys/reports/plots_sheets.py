@@ -68,10 +68,10 @@ def _wrapped(caption: str, mark: bool | None) -> Caption:
 
 
 def _place(axes: Axes, image: np.ndarray, left: float, top: float, side: float, frame: str | None) -> None:
-    """Put a picture into the middle of a square, its aspect kept."""
+    """Put a picture into a square, its aspect kept, right below its caption."""
     scale = side / max(image.shape[:2])
     width, height = image.shape[1] * scale, image.shape[0] * scale
-    left, top = left + (side - width) / 2, top + (side - height) / 2
+    left += (side - width) / 2
     axes.imshow(image, extent=(left, left + width, top + height, top), interpolation="antialiased")
     if frame:
         axes.add_patch(Rectangle((left, top), width, height, fill=False, edgecolor=frame, linewidth=3))

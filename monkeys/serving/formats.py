@@ -41,7 +41,7 @@ def require_onnx() -> None:
     """UserError where the optional packages are not installed, or this Paddle is older than they ask for."""
     missing = [name for name in ONNX_PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
-        raise UserError(f"--format onnx needs {', '.join(missing)}: pip install 'monkeys[onnx]' (or these by name)")
+        raise UserError(f"--format onnx needs {', '.join(missing)}: pip install '.[onnx]' in this project's folder")
     if paddle.__version__.startswith("2."):
         raise UserError(f"--format onnx needs Paddle 3, this is {paddle.__version__}")
 
