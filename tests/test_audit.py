@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 from pathlib import Path
 
+import hostile
 import numpy as np
 import pytest
 from invented import folder, picture, save, watermarked
@@ -245,3 +247,23 @@ def test_the_real_monkeys(real_data: Path, tmp_path_factory: pytest.TempPathFact
     assert [(item["path"], item["kind"]) for item in found.odd] == [("training/n9/n9151jpg", "no-suffix")]
     assert found.label_conflicts == []
     assert found.look_alikes[0]["correlation"] < 0.96
+
+
+@pytest.mark.slow
+def test_ten_thousand_damaged_files(tmp_path: Path, real_data: Path) -> None:
+    """Each is a picture or named as none; what the audit keeps in memory of all is small."""
+    files = hostile.seeds(str(real_data / "monkeys" / "training"))
+    for label in ("a", "b"):
+        (tmp_path / "set" / label).mkdir(parents=True)
+    for number in range(10_000):
+        data = hostile.damaged(files[number % len(files)], np.random.default_rng(number))
+        (tmp_path / "set" / "ab"[number % 2] / f"{number}.jpg").write_bytes(data)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    found = audit(tmp_path / "set", cache_dir=tmp_path / "cache", workers=2).report()
+    assert found.n_files == 10_000
+    assert found.n_readable + len(found.unreadable) == 10_000
+    assert 200 < found.n_readable < 9_000
+    assert all(item["reason"] for item in found.unreadable)
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    largest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    assert max(grown, largest) < 2**20  # kilobytes: 1 GB, in any process
