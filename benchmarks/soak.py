@@ -18,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from kill import ROOT, SETTINGS, draw, last_saved
+from kill import Harness, draw, last_saved
 
 GROWTH = 1.05  # of memory; the other counts may not grow at all
 FIGURES = ("resident memory, MB", "open files", "threads", "children")
@@ -54,23 +54,12 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="soak-") as temporary:
         folder = (args.folder or Path(temporary)).resolve()
         draw(folder / "photos")
-        places = [
-            f"data.root={folder / 'photos'}",
-            f"run.dir={folder}",
-            f"data.cache_dir={folder / 'cache'}",
-            "run.name=soak",
-        ]
-        lengths = [f"train.epochs={args.epochs}", "train.save_steps=4", f"data.workers={args.workers}"]
-        command = [sys.executable, str(ROOT / "tools" / "train.py"), "-c", str(ROOT / "configs" / "monkeys_cpu.yaml")]
-        with (folder / "soak.txt").open("wb") as words:
-            process = subprocess.Popen(
-                [*command, "-o", *SETTINGS, *places, *lengths, *args.overrides],
-                stdout=words, stderr=words, env={**os.environ, "OMP_NUM_THREADS": "1"},
-            )  # fmt: skip
-            looks = watch(process, folder / "soak", args.epochs * 6)
-            code = process.wait()
-        if code:
-            sys.exit(f"the run ended with {code}: {(folder / 'soak.txt').read_text(errors='replace')[-2000:]}")
+        lengths = (f"train.epochs={args.epochs}", "train.save_steps=4", f"data.workers={args.workers}")
+        harness = Harness(folder, (*lengths, *args.overrides))
+        process = harness.start("soak")
+        looks = watch(process, folder / "soak", args.epochs * 6)
+        if code := process.wait():
+            sys.exit(f"the run ended with {code}: {harness.said('soak')[-2000:]}")
     return report(looks)
 
 

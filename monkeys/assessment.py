@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import numpy as np
 from . import atomic, runtime
 from .config import Config, load_config
 from .data.image import decode
-from .data.manifest import Row, build_manifest, leak_free, unseen
+from .data.manifest import ClassInfo, Row, build_manifest, leak_free, unseen
 from .errors import UserError
 from .evaluation.calibration import fit_temperature as best_temperature
 from .evaluation.metrics import Predictions, answers, evaluate_predictions
@@ -165,13 +166,7 @@ def _foreign(run: Path, config: Config, source: Path, network: Network) -> Image
     known = {info.name: info.id for info in network.classes} | {info.id: info.id for info in network.classes}
     match = {info.id: known.get(info.id) or known.get(info.name) for info in manifest.classes}
     unknown = [label for label, own in match.items() if own is None]
-    names = {info.id: info.name for info in network.classes}
-    for info in manifest.classes:
-        if info.id in names and len({info.id, info.name, names[info.id]}) == 3:
-            log.warning(
-                "%s: %s is called %s there and %s by the network; taken for one class, as the folder's name says",
-                *(source, info.id, info.name, names[info.id]),
-            )
+    _mention_other_names(source, manifest.classes, network)
     if unknown:
         log.warning("%s: left out, classes that the network does not know: %s", source, ", ".join(unknown))
     missing = [label for label in network.class_ids if label not in match.values()]
@@ -181,6 +176,17 @@ def _foreign(run: Path, config: Config, source: Path, network: Network) -> Image
     if not rows:
         raise UserError(f"{source}: none of its classes is known to {run} ({', '.join(network.class_ids)})")
     return Images(manifest.root, rows, unseen(rows, manifest.root, read_manifest(run, config), cache_dir=cache))
+
+
+def _mention_other_names(source: Path, classes: Sequence[ClassInfo], network: Network) -> None:
+    """A word on classes of one id and two names: they may be two classes."""
+    names = {info.id: info.name for info in network.classes}
+    for info in classes:
+        if info.id in names and len({info.id, info.name, names[info.id]}) == 3:
+            log.warning(
+                "%s: %s is called %s there and %s by the network; taken for one class, as the folder's name says",
+                *(source, info.id, info.name, names[info.id]),
+            )
 
 
 def features(examined: Assessment, config: Config) -> np.ndarray:

@@ -88,8 +88,8 @@ def _read(folder: Path, name: str) -> _Run:
     if not folder.is_dir():
         raise UserError(f"no such run folder: {folder}")
     evaluated = folder / "eval-val" / "metrics.json"
-    metrics = read_json(evaluated if evaluated.exists() else folder / "metrics.json")
     whole = read_json(folder / "metrics.json")
+    metrics = read_json(evaluated) if evaluated.exists() else whole
     if metrics and whole and metrics["n"] < whole["n"]:
         log.warning(
             "%s: eval-val holds a sample of %d of its %d images; `eval %s` makes it whole again",

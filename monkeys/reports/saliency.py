@@ -22,8 +22,7 @@ log = logging.getLogger("monkeys")
 PER_CLASS, CLASSES_SHOWN = 3, 12
 BORDER = 0.1  # of the side
 HEAT = 0.45  # how strongly the map covers the image
-
-SHOWN = 192  # pixels
+SHOWN = 192  # pixels of a side, at least: small inputs are enlarged for people
 
 Photographs = Callable[[int], np.ndarray]
 

@@ -80,11 +80,11 @@ class Checkpoints:
 
 def _digest(state: Mapping[str, Any]) -> str:
     """SHA-256 of the state as JSON, which makes texts of all keys before they are sorted."""
-    plain = json.loads(json.dumps(state))
-    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+    as_read = json.loads(json.dumps(state))
+    return hashlib.sha256(json.dumps(as_read, sort_keys=True).encode()).hexdigest()
 
 
-def plain(state: Mapping[str, Any]) -> dict[str, Any]:
+def as_json(state: Mapping[str, Any]) -> dict[str, Any]:
     """A scaler's state as JSON values."""
     return {key: value.tolist() if hasattr(value, "tolist") else value for key, value in state.items()}
 

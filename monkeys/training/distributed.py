@@ -38,7 +38,7 @@ class Group:
     def any(self, value: int) -> int:
         return value
 
-    def share_buffers(self, model: nn.Layer) -> None:
+    def share_statistics(self, model: nn.Layer) -> None:
         """Give every rank the batch-norm statistics of rank 0."""
 
     def barrier(self) -> None: ...
@@ -70,14 +70,14 @@ class ManyProcesses(Group):
         paddle.distributed.all_reduce(tensor, op=paddle.distributed.ReduceOp.MAX)
         return int(tensor)
 
-    def share_buffers(self, model: nn.Layer) -> None:
+    def share_statistics(self, model: nn.Layer) -> None:
         for value in model.state_dict().values():
             if value.stop_gradient:  # batch-norm statistics are parameters without a gradient, not buffers
                 paddle.distributed.broadcast(value, src=0)
 
     def barrier(self) -> None:
         """Wait for all ranks, however long they take: Paddle's own barrier gives up after half a minute on gloo."""
-        with _signals_later():
+        with _signals_blocked():
             self._meet()
 
     def _meet(self) -> None:
@@ -96,7 +96,7 @@ class ManyProcesses(Group):
 
 
 @contextlib.contextmanager
-def _signals_later() -> Iterator[None]:
+def _signals_blocked() -> Iterator[None]:
     """The store's system calls fail when a signal cuts them, so SIGINT and SIGTERM wait or go to another thread."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
     try:

@@ -135,9 +135,9 @@ class Trainer:
         self.signum = signum  # the epoch is complete: it is closed first, so that its row is not lost
 
     def _close_epoch(self, epoch: int, last: int) -> None:
-        self.group.share_buffers(self.model)
+        self.group.share_statistics(self.model)
         with self.averaged.applied():
-            self.group.share_buffers(self.model)  # each rank has averaged its own
+            self.group.share_statistics(self.model)  # each rank has averaged its own
             loss, correct, count = self.group.sum(validate(self.model, self.validation(), self.step_fn.precision))
             val_loss, val_top1 = float(loss / count), float(correct / count)
             if (val_top1, -val_loss) > (self.progress.best_top1, -self.progress.best_loss):
@@ -212,7 +212,7 @@ class Trainer:
             "tally": self.tally.state_dict(),
             "schedule": self.schedule.state_dict(),
             "stopping": self.stopping.state_dict(),
-            "scaler": checkpoint.plain(self.step_fn.scaler.state_dict()),
+            "scaler": checkpoint.as_json(self.step_fn.scaler.state_dict()),
             "average_updates": self.averaged.updates,
             "machine": self._machine(),
             "log": self.log.offsets(),
