@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import subprocess
 import sys
 
 import pytest
@@ -81,3 +82,10 @@ def test_an_unwritable_home_falls_back_to_a_temporary_folder(tmp_path, monkeypat
     assert runtime.cache_folder(None).parent == tmp_path
     with pytest.raises(UserError, match="cache_dir"):
         runtime.cache_folder(blocked / "below")
+
+
+def test_a_parents_memory_is_not_counted(tmp_path):
+    child = "from monkeys.runtime import peak_megabytes; print(peak_megabytes())"
+    parent = f"kept = bytes(2**28) + b'.'; import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
+    said = subprocess.run([sys.executable, "-c", parent], capture_output=True, text=True, check=True).stdout
+    assert 1 < int(said) < 200
