@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
@@ -172,7 +171,7 @@ def page(run, python_with_gradio) -> Iterator[tuple[str, psutil.Process]]:
         [python_with_gradio, str(ROOT / "tools" / "demo.py"), str(run), "--port", str(port)],
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"},
+        env={**os.environ, "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2", "PYTHONFAULTHANDLER": "1"},
     )
     try:
         assert server.stdout is not None
@@ -180,9 +179,11 @@ def page(run, python_with_gradio) -> Iterator[tuple[str, psutil.Process]]:
         yield f"http://127.0.0.1:{port}", psutil.Process(server.pid)
     finally:
         server.send_signal(signal.SIGINT)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            server.wait(20)
-        server.kill()
+        try:
+            server.wait(60)
+        except subprocess.TimeoutExpired:
+            server.send_signal(signal.SIGABRT)  # says where it hangs
+            server.wait()
     assert server.returncode == 130
 
 

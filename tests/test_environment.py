@@ -132,3 +132,38 @@ def test_a_loader_worker_that_the_system_kills(place):
     assert len(forks) == 2
     os.kill(int(forks[0]), signal.SIGKILL)
     assert "a loader worker was killed" in last_words(process, 3)
+
+
+# A limit on steps alone, counted from the first: what the program maps before differs by machine.
+LIMITED = """
+import resource, sys
+from pathlib import Path
+from monkeys.cli import train
+from monkeys.training.engine import Step
+if __name__ == "__main__":
+    whole, used = Step.__call__, []
+    def limited(*arguments):
+        used.append(int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize())
+        resource.setrlimit(resource.RLIMIT_AS, (used[0] + 400 * 2**20, -1))
+        whole(*arguments)
+        resource.setrlimit(resource.RLIMIT_AS, (-1, -1))
+    Step.__call__ = limited
+    sys.exit(train.main(sys.argv[1:]))
+"""
+
+
+def test_memory_that_runs_out(place):
+    """The advice is taken: the same steps in more parts then fit under the same limit."""
+    program = place / "program.py"
+    program.write_text(LIMITED)
+
+    def run(*overrides: str) -> subprocess.CompletedProcess[str]:
+        same = "model.name=resnet18", "model.layers=null", "data.size=160", "train.batch_size=32", "train.max_steps=2"
+        words = [sys.executable, str(program), *command(place, "run", *same, *overrides)]
+        environ = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+        return subprocess.run(words, capture_output=True, text=True, check=False, timeout=300, env=environ)
+
+    done = run("train.accumulate=1")
+    assert refused(done, 3, "memory ran out at step 0 with 32 images of 160 px at a time", "fit: train.accumulate=")
+    advice = done.stderr.strip().splitlines()[-1].partition("fit: ")[2].split()[0]
+    assert run(advice, "run.name=smaller").returncode == 0

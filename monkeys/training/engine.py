@@ -97,11 +97,12 @@ class Step:
         for position, batch in enumerate(batches):
             self.reseed(step, position)
             last = position == len(batches) - 1
-            try:
-                with contextlib.nullcontext() if last else self.group.no_sync(self.model):
-                    sums += self._micro_batch(batch, len(batches))
-            except MemoryError:
-                raise TrainingError(self._out_of_memory(step, batch, len(batches))) from None
+            found = None
+            with contextlib.suppress(MemoryError), contextlib.nullcontext() if last else self.group.no_sync(self.model):
+                found = self._micro_batch(batch, len(batches))
+            if found is None:  # here, not where it was caught: the error holds what the step had made
+                raise TrainingError(self._out_of_memory(step, batch, len(batches)))
+            sums += found
         loss, correct, seen = self.group.sum(sums)
         if not np.isfinite(loss):
             raise TrainingError(f"the loss is {loss} at step {step}: lower optim.lr, or set optim.clip_norm")
