@@ -53,7 +53,9 @@ def train(args: argparse.Namespace) -> Figures:
         ]
         command = [sys.executable, str(ROOT / "tools" / "train.py"), "-c", str(ROOT / "configs" / "monkeys_cpu.yaml")]
         started = time.perf_counter()
-        subprocess.run([*command, "-o", *settings], check=True, capture_output=True)
+        done = subprocess.run([*command, "-o", *settings], capture_output=True, text=True)
+        if done.returncode:
+            sys.exit(done.stderr.strip().splitlines()[-1])
         with (Path(folder) / "probe" / "history.csv").open(newline="") as file:
             last = list(csv.DictReader(file))[-1]
         return {

@@ -48,6 +48,13 @@ def test_a_probe_that_fails_gives_its_last_line(tmp_path):
         bench.run(OURS, tmp_path)
 
 
+def test_no_folder_named_is_no_folder_of_photographs(tmp_path, monkeypatch, capsys):
+    monkeypatch.delenv("MONKEYS_DATA", raising=False)
+    monkeypatch.chdir(ROOT)  # where a folder named monkeys lies
+    assert bench.main(["--json", str(tmp_path / "bench.json")]) == 2
+    assert "name one with --data" in capsys.readouterr().err
+
+
 def test_the_command_writes_rows_whose_ratio_is_a_number(tmp_path, capsys):
     out = tmp_path / "bench.json"
     arguments = ["--json", str(out), "--only", "start_vs_half_a_second", "--repeats", "2", "--data", str(tmp_path)]

@@ -121,9 +121,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     if args.repeats < 1:
         raise UserError(f"--repeats {args.repeats}: at least 1")
-    data = args.data or Path(os.environ.get("MONKEYS_DATA", "")) / "monkeys"
-    if not data.is_dir():
-        raise UserError(f"no folder of photographs at {data}: name one with --data")
+    named = os.environ.get("MONKEYS_DATA")
+    data = args.data or (Path(named) / "monkeys" if named else None)
+    if data is None or not data.is_dir():
+        raise UserError(f"no folder of photographs{f' at {data}' if data else ''}: name one with --data")
     if not (ROOT / "benchmarks").is_dir():
         raise UserError("the measurements are part of the source tree (benchmarks/): run this from a checkout")
     rows = [row for row in ROWS if not args.only or row.name in args.only]
