@@ -1,0 +1,73 @@
+"""The harness of studies: its record, its table, and what it trains and what it finds trained."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+
+import study
+
+TRAINS = """
+import pathlib, sys
+own = dict(word.split("=", 1) for word in sys.argv[1:] if "=" in word)
+folder = pathlib.Path(own["run.dir"]) / own["run.name"]
+folder.mkdir()
+if own.get("train.ema") == "wrong":
+    sys.exit(2)
+seed = int(own["run.seed"])
+lines = [f"{epoch},{0.1 * epoch + 0.01 * seed},2.0,30" for epoch in (1, 3, 2)]
+(folder / "history.csv").write_text("\\n".join(["epoch,val_top1,val_loss,seconds", *lines]))
+"""
+STUDY = """
+config: none.yaml
+seeds: [0, 1]
+rows:
+  plain: []
+  averaged: [train.ema=0.9]
+"""
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    (tmp_path / "study.yaml").write_text(STUDY)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setattr(study, "train_command", lambda words: [sys.executable, "-c", TRAINS, *words])
+
+    def run(*words: str) -> int:
+        place = ["--data", str(tmp_path), "--out", str(tmp_path / "runs")]
+        monkeypatch.setattr(sys, "argv", ["study", str(tmp_path / "study.yaml"), *place, *words])
+        return study.main()
+
+    return run
+
+
+def test_every_row_is_trained_with_every_seed_and_judged_by_its_last_epoch(run, tmp_path, capfd):
+    assert run("--jobs", "2") == 0
+    record = study.read_record(tmp_path / "runs" / "study.csv")
+    assert record.keys() == {(row, seed) for row in ("plain", "averaged") for seed in (0, 1)}
+    assert record["plain", 1] == pytest.approx({"top1": 0.21, "loss": 2.0, "best": 0.31, "seconds": 90})
+    said = (tmp_path / "runs" / "study.md").read_text()
+    assert "| plain | 20.5 ± 0.7 % |  | 2.000 | 2 | – |" in said
+    assert "| averaged | 20.5 ± 0.7 % | +0.0 | 2.000 | 2 | `train.ema=0.9` |" in said
+    assert said in capfd.readouterr().out
+
+
+def test_what_the_record_holds_is_not_trained_again(run, tmp_path):
+    record = tmp_path / "kept.csv"
+    assert run("--record", str(record), "--only", "averaged") == 0
+    before = study.read_record(record)
+    assert run("--record", str(record)) == 0  # the stand-in fails on a folder that is there
+    after = study.read_record(record)
+    assert len(after) == 4
+    assert {key: after[key] for key in before} == before
+
+
+def test_a_run_that_fails_is_told_and_the_others_go_on(run, tmp_path, capfd):
+    (tmp_path / "study.yaml").write_text(STUDY.replace("0.9", "wrong"))
+    assert run() == 1
+    assert study.read_record(tmp_path / "runs" / "study.csv").keys() == {("plain", 0), ("plain", 1)}
+    assert "averaged-0: exit code 2" in capfd.readouterr().out
