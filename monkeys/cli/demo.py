@@ -6,13 +6,13 @@ import argparse
 import json
 import logging
 import tempfile
-import time
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
 from .. import runtime
 from ..errors import UserError
-from . import entry, existing_run, say
+from . import DONE, entry, existing_run, say
 
 log = logging.getLogger("monkeys")
 
@@ -48,12 +48,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             page = build_page(guide, "Which one is it?", about(args.run), examples)
             say(f"open {serve(page, args.host, args.port)} in a browser; Ctrl-C ends it")
             try:
-                while True:  # a signal may reach another thread, and would not end one long wait
-                    time.sleep(1)
+                threading.Event().wait()
             finally:
                 page.close(verbose=False)
     finally:
         guide.close()
+    return DONE
 
 
 def about(run: Path) -> str:
