@@ -64,10 +64,16 @@ class Photographs:
     def training(self) -> Dataset:
         """The training photographs, augmented, at each epoch's size."""
         config, rows = self.config, self.manifest.of("train")
+        augment = build_recipe(config.augment.recipe, config.augment.engine)
+        if config.data.source_size:
+            source = self._pictures(rows, config.data.source_size)
+            return Dataset(lambda epoch: source, self.labels("train"), augment, config.run.seed, self._shrink)
         sizes = {self._train_size(epoch) for epoch in range(config.train.epochs)}
         by_size = {size: self._pictures(rows, size) for size in sorted(sizes)}
-        augment = build_recipe(config.augment.recipe, config.augment.engine)
         return Dataset(lambda epoch: by_size[self._train_size(epoch)], self.labels("train"), augment, config.run.seed)
+
+    def _shrink(self, epoch: int, image: np.ndarray) -> np.ndarray:
+        return self._preprocess(self._train_size(epoch)).resize(image)
 
     def evaluation(self, split: str) -> Dataset:
         """A split as it is."""

@@ -37,6 +37,7 @@ class DataConfig(Section):
     size: PositiveInt = Field(224, ge=8, le=2048, description="pixels per side of the network's input")
     sizes: dict[NonNegativeInt, PositiveInt] = Field({}, description="progressive training size: first epoch -> pixels")
     eval_size: NonNegativeInt = Field(0, description="pixels per side in evaluation; 0: as trained")
+    source_size: int = Field(0, ge=0, le=2048, description="pixels per side while augmented; 0: as trained")
     fit: Literal["squash", "crop"] = "squash"
     normalise: Literal["symmetric", "imagenet"] = Field("symmetric", description="[-1, 1], or ImageNet mean and std")
     val_fraction: Fraction = Field(0.15, gt=0, lt=1)

@@ -31,6 +31,7 @@ OPTIONS = {
     "dropout": ["model.dropout=0.3"],
     "initialisation": ["model.init=he"],
     "progressive size": ["data.sizes={0: 24, 1: 32}"],
+    "augmented larger": ["data.source_size=48"],
     "larger in evaluation": ["data.eval_size=40"],
     "cropped, ImageNet statistics": ["data.fit=crop", "data.normalise=imagenet"],
     "accumulation": ["train.accumulate=2"],

@@ -43,17 +43,23 @@ class Pictures(Protocol):
     def __getitem__(self, index: int) -> np.ndarray: ...
 
 
+def keep_size(epoch: int, image: np.ndarray) -> np.ndarray:
+    """The size of pictures that are augmented at the size they are trained at."""
+    return image
+
+
 @dataclass(frozen=True)
 class Dataset:
     """Pictures with labels, augmented unless `augment` leaves them alone.
 
-    pictures: epoch -> the pictures at that epoch's size.
+    pictures: epoch -> those that are augmented. resize: epoch and an augmented picture -> it at that epoch's size.
     """
 
     pictures: Callable[[int], Pictures]
     labels: np.ndarray
     augment: Augmenter
     seed: int
+    resize: Callable[[int, np.ndarray], np.ndarray] = keep_size
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -61,7 +67,7 @@ class Dataset:
     def __getitem__(self, key: Key) -> Sample:
         image = self.pictures(key.epoch)[key.index]
         rng = np.random.default_rng([self.seed, _AUGMENT, key.epoch, key.index])
-        return Sample(self.augment(image, rng), int(self.labels[key.index]), key)
+        return Sample(self.resize(key.epoch, self.augment(image, rng)), int(self.labels[key.index]), key)
 
 
 def as_they_are(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
