@@ -33,7 +33,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-TIMED = ("seconds", "img_per_s", "data_wait", "peak_mb")
+TIMED = ("seconds", "img_per_s", "data_wait", "peak_mb", "elapsed")
 RECORDS = "vdlrecords.monkeys.log"
 CLASSES, PER_CLASS, SIZE = 3, 24, 16
 SETTINGS = (

@@ -28,7 +28,7 @@ SMALL = (
     "model.name=resnet18 data.size=32 data.workers=1 augment.recipe=light optim.schedule.warmup_epochs=1 "
     "train.epochs=6 train.batch_size=16 train.save_steps=2"
 )
-TIMED = ("seconds", "img_per_s", "data_wait", "peak_mb")
+TIMED = ("seconds", "img_per_s", "data_wait", "peak_mb", "elapsed")
 POLL_SECONDS = 0.01
 
 

@@ -27,7 +27,8 @@ EXEMPT = (
     ".signum",  # ends the session
     ".checkpoints",  # a folder's name
     ".log",  # files, cut to the offsets in the checkpoint; tested by the kill harness
-    ".tally.seconds",  # the clock
+    ".clock",
+    ".tally.seconds",
     ".tally.waited",
     ".progress.seconds",
     "._grad",  # cleared after each step

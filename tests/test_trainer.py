@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import signal
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from monkeys.training.checkpoint import model_tensors
 from monkeys.training.runlog import COLUMNS, NullLog, RunLog
 from monkeys.training.stopping import Stopping
 
-TIMED = ("seconds", "img_per_s", "data_wait", "peak_mb")
+TIMED = ("seconds", "img_per_s", "data_wait", "peak_mb", "elapsed")
 EVERYTHING_ON = {"accumulate": 2, "ema": 0.9, "schedule": "plateau", "save_steps": 3, "epochs": 4}
 
 
@@ -46,6 +47,24 @@ def test_a_run_learns_and_writes_what_it_promises(tmp_path):
     assert progress.stopped == "all steps done"
     assert (tmp_path / "history.csv").read_text().splitlines()[0] == ",".join(COLUMNS)
     assert (tmp_path / "best.safetensors").exists()
+
+
+def test_elapsed_time_counts_validation_and_saving_and_goes_on_after_a_stop(tmp_path):
+    part = make_toy(tmp_path)
+    part.log = SignalAt(tmp_path, 8)
+    with pytest.raises(Interrupted):
+        part.fit()
+    part.log.close()
+    again = make_toy(tmp_path, log=NullLog())
+    tensors, state = again.checkpoints.latest()
+    again.log = RunLog(tmp_path, state["log"])
+    again.restore(tensors, state)
+    again.fit()
+    with (tmp_path / "history.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    elapsed, training = ([float(row[key]) for row in rows] for key in ("elapsed", "seconds"))
+    assert all(later > earlier for earlier, later in pairwise(elapsed))
+    assert all(passed > sum(training[: number + 1]) for number, passed in enumerate(elapsed))
 
 
 def test_the_same_seed_gives_the_same_bytes(tmp_path):

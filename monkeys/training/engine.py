@@ -64,6 +64,14 @@ class Tally:
     seconds: float = 0.0
     waited: float = 0.0  # seconds of these that the loop waited for data
 
+    @property
+    def rate(self) -> float:
+        """Images per second."""
+        return self.seen / max(self.seconds, 1e-9)
+
+    def __str__(self) -> str:
+        return f"loss {self.loss / self.seen:.3f} top-1 {self.correct / self.seen:.1%} {self.rate:.1f} img/s"
+
     def state_dict(self) -> dict[str, float]:
         return asdict(self)
 

@@ -17,7 +17,7 @@ from ..runtime import home_to_write
 
 COLUMNS = (
     *("epoch", "step", "lr", "train_loss", "train_top1", "val_loss", "val_top1", "seconds", "img_per_s"),
-    *("data_wait", "grad_norm", "peak_mb"),
+    *("data_wait", "grad_norm", "peak_mb", "elapsed"),
 )
 RECORDS = "vdlrecords.monkeys.log"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,7 +39,7 @@ class Progress:
     best_epoch: int = -1
     best_top1: float = -1.0
     best_loss: float = sys.float_info.max
-    seconds: float = 0.0  # of training and validation, over all sessions
+    seconds: float = 0.0  # of training, validation and saving, over all sessions
     stopped: str = ""  # the reason, once the run has ended
 
 
@@ -73,6 +74,7 @@ class Trainer:
     saved_step: int = -1
     frozen: bool | None = None
     signum: int = 0  # a signal that came with the last step of an epoch
+    clock: float = 0.0  # when `progress.seconds` was last brought up to date
     trained: list[tuple[str, paddle.Tensor]] = field(init=False)  # not batch-norm statistics, which Paddle lists too
 
     def __post_init__(self) -> None:
@@ -86,6 +88,7 @@ class Trainer:
     def fit(self) -> Progress:
         """Train until the plan or a stopping rule ends it; raises Interrupted once a signal's state is saved."""
         self.group.barrier()  # from here on ranks wait for each other only as long as a collective operation does
+        self.clock = time.perf_counter()
         stream = self.train(self.progress.step, self.last_step)
         with Signals() as signals:
             while not self.progress.stopped:
@@ -100,18 +103,17 @@ class Trainer:
 
             def after_step(step: int, lr: float, tally: Tally) -> None:
                 self._after_step(step, lr, signals, last)
-                bar.set_postfix_str(_shown(tally, lr))
+                bar.set_postfix_str(f"{tally} lr {lr:.2g}")
 
-            lr = self.schedule.lr
-            train_epoch(self.step_fn, stream, bar, lr, self.tally, self.order.accumulate, after_step, self._set_modes)
+            parts = (self.tally, self.order.accumulate, after_step, self._set_modes)
+            train_epoch(self.step_fn, stream, bar, self.schedule.lr, *parts)
         self._close_epoch(epoch, last)
 
     def _set_modes(self) -> None:
         """Training mode; a frozen body keeps its batch-norm statistics too."""
         self.model.train()
         for layer in self.model.sublayers():
-            own = layer.parameters(include_sublayers=False)
-            if own and all(p.stop_gradient for p in own):
+            if (own := layer.parameters(include_sublayers=False)) and all(p.stop_gradient for p in own):
                 layer.eval()
 
     def _freeze(self, frozen: bool) -> None:
@@ -154,8 +156,7 @@ class Trainer:
         tally = self.tally
         train_loss, train_top1 = tally.loss / tally.seen, tally.correct / tally.seen
         self.schedule.observe(train_loss, val_loss)
-        self.progress.seconds += tally.seconds
-        rate = tally.seen / max(tally.seconds, 1e-9)
+        self._tick()
         self.log.epoch(
             {
                 "epoch": epoch + 1,
@@ -166,15 +167,16 @@ class Trainer:
                 "val_loss": val_loss,
                 "val_top1": val_top1,
                 "seconds": round(tally.seconds, 3),
-                "img_per_s": round(rate, 2),
+                "img_per_s": round(tally.rate, 2),
                 "data_wait": round(tally.waited / max(tally.seconds, 1e-9), 4),
                 "grad_norm": tally.grad_norm,
                 "peak_mb": peak_megabytes(),
+                "elapsed": round(self.progress.seconds, 3),
             }
         )
         log.info(
             "epoch %d/%d  train loss %.4f top-1 %.1f %%  validation loss %.4f top-1 %.1f %%  %.1f images/s",
-            epoch + 1, self.epochs, train_loss, 100 * train_top1, val_loss, 100 * val_top1, rate,
+            epoch + 1, self.epochs, train_loss, 100 * train_top1, val_loss, 100 * val_top1, tally.rate,
         )  # fmt: skip
 
     def _reason_to_stop(self, val_loss: float, val_top1: float, last: int) -> str:
@@ -193,9 +195,14 @@ class Trainer:
     def save(self) -> None:
         """Checkpoint everything that changes while training."""
         if self.group.rank == 0 and self.saved_step != self.progress.step:
+            self._tick()
             self.checkpoints.save(self.progress.step, self._tensors(), self._state())
             self.saved_step = self.progress.step
         self.group.barrier()
+
+    def _tick(self) -> None:
+        before, self.clock = self.clock, time.perf_counter()
+        self.progress.seconds += self.clock - before
 
     def _tensors(self) -> checkpoint.Tensors:
         parts = {
@@ -241,8 +248,3 @@ class Trainer:
     def _machine(self) -> dict[str, Any]:
         """What the order of additions depends on, beside the configuration."""
         return {"threads": os.environ.get("OMP_NUM_THREADS", "1"), "processes": self.group.size}
-
-
-def _shown(tally: Tally, lr: float) -> str:
-    rate = tally.seen / max(tally.seconds, 1e-9)
-    return f"loss {tally.loss / tally.seen:.3f} top-1 {tally.correct / tally.seen:.1%} lr {lr:.2g} {rate:.1f} img/s"

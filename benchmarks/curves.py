@@ -1,0 +1,74 @@
+"""Accuracy against time of several trainings in one picture: runs of this project, and the peer's recipe.
+
+    python benchmarks/curves.py runs/monkeys_cpu_15m runs/monkeys_cpu_1h --peer peer.jsonl --out curves.png
+
+Every run is drawn to its last epoch, whose accuracy stands in the legend. Time is training and validation; --peer names
+what `peer_recipe.py` printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import sys
+from itertools import cycle
+from pathlib import Path
+from typing import NamedTuple
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from monkeys.reports.plots_base import COLOURS, figure, plain_logarithm, save, styled, tidy
+
+
+class Curve(NamedTuple):
+    name: str
+    minutes: list[float]  # since the start, after each epoch
+    top1: list[float]  # fractions
+
+
+def of_run(folder: Path) -> Curve:
+    """A run of this project, from its history."""
+    with (folder / "history.csv").open(newline="", encoding="utf-8") as file:
+        lines = list(csv.DictReader(file))
+    minutes = [float(line["elapsed"]) / 60 for line in lines]
+    return Curve(folder.name.replace("_", " "), minutes, [float(line["val_top1"]) for line in lines])
+
+
+def of_peer(printed: Path) -> Curve:
+    """The peer, from a JSON line an epoch."""
+    lines = [json.loads(line) for line in printed.read_text(encoding="utf-8").splitlines()]
+    minutes = [line["seconds"] / 60 for line in lines]
+    return Curve(printed.stem.replace("_", " "), minutes, [line["val_top1"] for line in lines])
+
+
+@styled
+def draw(curves: list[Curve], out: Path) -> Path:
+    """A line a training; its last epoch is marked and stands in the legend."""
+    made = figure(9, 5.5, "Accuracy on the held-out photographs against time")
+    axes = made.subplots()
+    for curve, colour in zip(curves, cycle(COLOURS)):
+        label = f"{curve.name}: {curve.top1[-1]:.1%} after {curve.minutes[-1]:.0f} min"
+        percent = [100 * top1 for top1 in curve.top1]
+        axes.plot(curve.minutes, percent, color=colour, linewidth=1.2, label=label)
+        axes.plot(curve.minutes[-1], percent[-1], "o", color=colour)
+    axes.set_xscale("log")
+    plain_logarithm(axes.xaxis)
+    axes.set_ylim(0, 100)
+    tidy(axes, "minutes of training and validation, logarithmic", "top-1, %")
+    axes.legend(loc="lower right", frameon=False)
+    return save(made, out)
+
+
+def main() -> None:
+    parse = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parse.add_argument("runs", type=Path, nargs="+", help="run folders")
+    parse.add_argument("--peer", type=Path, help="file of what peer_recipe.py printed")
+    parse.add_argument("--out", type=Path, required=True, help="PNG file")
+    args = parse.parse_args()
+    curves = [of_run(run) for run in args.runs] + ([of_peer(args.peer)] if args.peer else [])
+    print(draw(curves, args.out))
+
+
+if __name__ == "__main__":
+    main()
