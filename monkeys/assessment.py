@@ -28,7 +28,7 @@ from .serving.held_out import BATCH, batches
 from .serving.held_out import read_manifest as read_manifest
 from .serving.network import RECORD, Network, load_network, read_record
 from .training.engine import predict
-from .training.tta import SCALES, predict_with_tta
+from .training.tta import predict_with_tta, view_sizes
 
 log = logging.getLogger("monkeys")
 
@@ -87,7 +87,8 @@ def assess(
 ) -> Assessment:
     """Predict a split of the run's own manifest, or all images of another source, and write every artefact.
 
-    sample: only so many images, drawn with `seed`. Writes `RUN/eval-<split or source name>/` unless told otherwise.
+    sample: only so many images, drawn with `seed`. tta: test-time augmentation. Writes `RUN/eval-<split or source
+    name>[-tta]/` unless told otherwise.
     engine: what computes the answers, "dygraph" or "inference"; the pictures of where the network looks always take the
     former.
     """
@@ -107,7 +108,7 @@ def assess(
     selected = source is None and split == "val"  # the best epoch was chosen on it
     temperature = network.temperature
     metrics = evaluate_predictions(predictions, network.classes, split=name, selected=selected, temperature=temperature)
-    target = out or run / f"eval-{name}"
+    target = out or run / f"eval-{name}{'-tta' if tta else ''}"
     write_evaluation(
         target,
         predictions,
@@ -213,5 +214,6 @@ def _logits(
         return np.concatenate([engine(batch.images) for batch in shown])
     if not tta:
         return predict(network.model, shown)
+    size = network.preprocess.size
     fixed = MODELS[network.model_options["name"]].fixed_size
-    return predict_with_tta(network.model, shown, (1.0,) if fixed else SCALES)
+    return predict_with_tta(network.model, shown, (size,) if fixed else view_sizes(size))

@@ -7,9 +7,9 @@ contradictions.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -20,15 +20,19 @@ from .settings import Config
 # A date such as 2001-13-41 is a ValueError, endless brackets are a RecursionError.
 NOT_YAML = (yaml.YAMLError, ValueError, RecursionError)
 
-__all__ = ["Config", "load_config", "read_yaml", "to_yaml", "valid_keys"]
+__all__ = ["Config", "described_settings", "load_config", "read_yaml", "to_yaml", "valid_keys"]
 
 
 def load_config(
-    path: Path, overrides: Sequence[str] = (), choices: Mapping[str, Mapping[str, object]] | None = None
+    path: Path,
+    overrides: Sequence[str] = (),
+    choices: Mapping[str, Mapping[str, object]] | None = None,
+    hints: Mapping[str, str] | None = None,
 ) -> Config:
     """Read a YAML file, apply `a.b=v` overrides, and check everything.
 
-    choices: dotted key -> table of its legal names (the tables live in rooms that this module may not import).
+    choices: dotted key -> table of its legal names (the tables live in rooms that this module may not import); hints:
+    a name that is none of them -> what to say of it.
     Raises UserError that lists every fault at once.
     """
     tree = read_yaml(path)
@@ -40,7 +44,7 @@ def load_config(
         config = Config.model_validate(tree)
     except ValidationError as error:
         faults += [_describe(item) for item in error.errors()]
-    faults += _unknown_names(tree, choices or {})
+    faults += _unknown_names(tree, choices or {}, hints or {})
     if faults:
         place = f"{path} with -o" if overrides else str(path)
         raise UserError(f"{place}: {faults[0]}" if len(faults) == 1 else "\n  ".join([f"{place}:", *faults]))
@@ -104,7 +108,9 @@ def _describe(item: Mapping[str, Any]) -> str:
     dotted = ".".join(str(part) for part in item["loc"])
     keys = valid_keys()
     if item["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(dotted, keys + list(Config.model_fields), n=1, cutoff=0.0)
+        last = dotted.rpartition(".")[2]
+        near = [key for key in keys if key.rpartition(".")[2] == last]  # the right name in the wrong section
+        near += difflib.get_close_matches(dotted, keys + list(Config.model_fields), n=1, cutoff=0.0)
         return f"{dotted}: unknown key (nearest: {near[0]})"
     # pydantic names the tried alternatives of a union behind the key; people know only the key
     key = next((key for key in keys if dotted == key or dotted.startswith(key + ".")), dotted)
@@ -113,19 +119,25 @@ def _describe(item: Mapping[str, Any]) -> str:
     return f"{key}: {reason[0].lower()}{reason[1:]}{got}"
 
 
-def valid_keys(model: type[BaseModel] = Config, prefix: str = "") -> list[str]:
-    """Every dotted key of the configuration, in order."""
-    keys: list[str] = []
+def described_settings(model: type[BaseModel] = Config, prefix: str = "") -> Iterator[tuple[str, Any, str]]:
+    """Dotted key, default and description of every setting, in order."""
     for name, field in model.model_fields.items():
         kind = field.annotation
         if isinstance(kind, type) and issubclass(kind, BaseModel):
-            keys += valid_keys(kind, f"{prefix}{name}.")
+            yield from described_settings(kind, f"{prefix}{name}.")
         else:
-            keys.append(prefix + name)
-    return keys
+            legal = ", ".join(map(str, get_args(kind))) if get_origin(kind) is Literal else ""
+            yield prefix + name, field.default, field.description or legal
 
 
-def _unknown_names(tree: Mapping[str, Any], choices: Mapping[str, Mapping[str, object]]) -> list[str]:
+def valid_keys() -> list[str]:
+    """Every dotted key of the configuration, in order."""
+    return [key for key, _, _ in described_settings()]
+
+
+def _unknown_names(
+    tree: Mapping[str, Any], choices: Mapping[str, Mapping[str, object]], hints: Mapping[str, str]
+) -> list[str]:
     faults = []
     for key, table in choices.items():
         value: Any = tree
@@ -133,5 +145,6 @@ def _unknown_names(tree: Mapping[str, Any], choices: Mapping[str, Mapping[str, o
             value = value.get(part) if isinstance(value, Mapping) else None
         if isinstance(value, str) and value not in table:
             near = difflib.get_close_matches(value, list(table), n=1, cutoff=0.0)[0]
-            faults.append(f"{key}: no {value!r} (nearest: {near}; known: {', '.join(table)})")
+            hint = hints.get(value, f"nearest: {near}")
+            faults.append(f"{key}: no {value!r} ({hint}; known: {', '.join(table)})")
     return faults

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,13 +14,13 @@ from paddle import nn
 from .config import Config
 from .data.dataset import Batch, plain_collate
 from .data.loader import TrainOrder, load, plain_order
-from .data.manifest import Manifest
+from .data.manifest import ClassInfo, Manifest
 from .models import build_model, check_sizes, head_prefix
 from .models.weights import load_pretrained
 from .optim import build_optimizer
 from .optim.schedules import Schedule, build_schedule
 from .photographs import Photographs
-from .serving.network import WEIGHTS, save_record
+from .serving.network import RECORD, WEIGHTS, describe, read_record, save_record
 from .training import checkpoint
 from .training.distributed import Group
 from .training.ema import Averaged
@@ -76,6 +77,23 @@ def settings(config: Config) -> dict[str, Any]:
     """Dotted key -> value, of every setting that decides the weights."""
     sections = config.model_dump(mode="json", exclude=_NOT_IN_FINGERPRINT)
     return {f"{section}.{key}": value for section, values in sections.items() for key, value in values.items()}
+
+
+def plan(config: Config) -> dict[str, Any]:
+    """The settings, with what ends a run early: a finished one does not go on because these were raised."""
+    return {
+        **settings(config),
+        "train.max_steps": config.train.max_steps,
+        "train.max_minutes": config.train.max_minutes,
+    }
+
+
+def _knows_classes(weights: str, classes: Sequence[ClassInfo]) -> bool:
+    """Whether a file's head may be kept: a run's own weights say which classes they are for."""
+    path = Path(weights).expanduser()
+    if path.name != WEIGHTS or not (path.parent / RECORD).exists():
+        return True
+    return describe(read_record(path.parent)).class_ids == [info.id for info in classes]
 
 
 def make_schedule(config: Config, order: TrainOrder) -> Schedule:
@@ -147,7 +165,8 @@ def make_trainer(config: Config, data: Photographs, folder: RunFolder, group: Gr
         check_sizes(config.model.name, config.data.size, others)
         model = build_model(num_classes=len(classes), **options)
         if config.model.pretrained != "none":
-            log.info("%s", load_pretrained(model, config.model.pretrained))
+            keep_head = _knows_classes(config.model.pretrained, classes)
+            log.info("%s", load_pretrained(model, config.model.pretrained, keep_head=keep_head))
         step_fn = make_step(config, model, group, device)
     dataset, collate = data.training(), data.collate()
     order = TrainOrder(len(dataset), train.batch_size, config.run.seed, train.accumulate, group.rank, group.size)

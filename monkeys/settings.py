@@ -28,7 +28,7 @@ class Section(BaseModel):
 class RunConfig(Section):
     name: str = Field("", pattern=r"^[\w.-]*$", description="run folder's name; empty: the configuration file's stem")
     dir: Path = Field(Path("runs"), description="where run folders live")
-    seed: NonNegativeInt = 0
+    seed: NonNegativeInt = Field(0, description="of weights, order and augmentation")
     device: Literal["auto", "cpu", "gpu"] = "auto"
 
 
@@ -40,15 +40,15 @@ class DataConfig(Section):
     source_size: int = Field(0, ge=0, le=2048, description="pixels per side while augmented; 0: as trained")
     fit: Literal["squash", "crop"] = "squash"
     normalise: Literal["symmetric", "imagenet"] = Field("symmetric", description="[-1, 1], or ImageNet mean and std")
-    val_fraction: Fraction = Field(0.15, gt=0, lt=1)
-    test_fraction: Fraction = Field(0.0, ge=0, lt=1)
+    val_fraction: Fraction = Field(0.15, gt=0, lt=1, description="of the training images, where there is no such part")
+    test_fraction: Fraction = Field(0.0, ge=0, lt=1, description="likewise")
     folds: int | None = Field(None, ge=2, description="validation is one of this many folds instead of a fraction")
-    fold: NonNegativeInt = 0
-    split_seed: NonNegativeInt = 0
+    fold: NonNegativeInt = Field(0, description="which of them, from 0")
+    split_seed: NonNegativeInt = Field(0, description="of the drawn splits")
     grouped: bool = Field(True, description="copies of one picture stay in one split")
     exclude: tuple[str, ...] = Field((), description="paths relative to root that are left out")
     odd: tuple[str, ...] = Field((), description="kinds of odd files that are left out, e.g. animated, tiny")
-    skip_unreadable: bool = False
+    skip_unreadable: bool = Field(False, description="leave unreadable files out instead of stopping")
     cache: bool = Field(True, description="keep decoded, resized pictures in one memory-mapped file")
     cache_dir: Path | None = Field(None, description="default: $XDG_CACHE_HOME/monkeys")
     workers: NonNegativeInt = Field(0, le=256, description="loader processes; 0: in the training process")
@@ -63,11 +63,14 @@ class DataConfig(Section):
             )
         if any(size < 8 for size in self.sizes.values()):
             raise ValueError("data.sizes: a picture needs at least 8 pixels per side")
+        largest = max([self.size, *self.sizes.values()])
+        if 0 < self.source_size < largest:
+            raise ValueError(f"data.source_size {self.source_size} is less than the {largest} pixels of training")
         return self
 
 
 class AugmentConfig(Section):
-    recipe: str = "report"
+    recipe: str = Field("report", description="see --list recipes")
     engine: Literal["fast", "imgaug"] = "fast"
     mixup: NonNegativeFloat = Field(0.0, description="alpha of the Beta distribution; 0: off")
     cutmix: NonNegativeFloat = Field(0.0, description="alpha of the Beta distribution; 0: off")
@@ -77,20 +80,23 @@ class AugmentConfig(Section):
 
 
 class ModelConfig(Section):
-    name: str = "resnet50"
+    name: str = Field("resnet50", description="see --list models")
     pretrained: str = Field("none", description="none, imagenet, or the path of a weights file")
     stem: Literal["7x7", "3x3x3"] = "7x7"
     zero_init: bool = Field(False, description="last batch norm of each residual block starts at zero")
-    drop_path: Fraction = Field(0.0, ge=0, lt=1)
-    dropout: Fraction = Field(0.0, ge=0, lt=1)
-    layers: str | None = Field(None, description="layer list of a plain network")
+    drop_path: Fraction = Field(0.0, ge=0, lt=1, description="stochastic depth: how often the last block is skipped")
+    dropout: Fraction = Field(0.0, ge=0, lt=1, description="before the head")
+    layers: str | None = Field(
+        None,
+        description="of model.name=plain: conv3-32 maxpool2 fc64 drop0.3 fc10 softmax; the last fc takes the classes",
+    )
     init: Literal["default", "he", "glorot", "uniform"] = "default"
 
 
 class ScheduleConfig(Section):
-    name: str = "cosine"
-    warmup_epochs: NonNegativeFloat = 5.0
-    min_lr: NonNegativeFloat = 0.0
+    name: str = Field("cosine", description="see --list schedules")
+    warmup_epochs: NonNegativeFloat = Field(5.0, description="in which the rate rises in a straight line")
+    min_lr: NonNegativeFloat = Field(0.0, description="cosine: where it ends")
     drop_period: PositiveInt = Field(10, description="step: epochs between drops")
     drop_factor: float = Field(0.1, gt=0, lt=1, description="step, plateau: the rate is multiplied by this")
     boundaries: tuple[PositiveFloat, ...] = Field((), description="piecewise: epochs at which the value changes")
@@ -101,11 +107,11 @@ class ScheduleConfig(Section):
 
 
 class OptimConfig(Section):
-    name: str = "adam"
-    lr: PositiveFloat = 0.001
+    name: str = Field("adam", description="see --list optimizers")
+    lr: PositiveFloat = Field(0.001, description="learning rate, the highest of its schedule")
     lr_batch: NonNegativeInt = Field(0, description="the batch lr is stated for; the rate scales with it; 0: as given")
-    momentum: Fraction = Field(0.9, ge=0, lt=1)
-    weight_decay: NonNegativeFloat = 0.0
+    momentum: Fraction = Field(0.9, ge=0, lt=1, description="of momentum and nesterov")
+    weight_decay: NonNegativeFloat = Field(0.0, description="decoupled in adamw and adamp, else added to the gradient")
     decay_norms: bool = Field(True, description="decay biases and norms too")
     clip_norm: NonNegativeFloat = Field(0.0, description="largest global gradient norm; 0: off")
     body_lr_factor: PositiveFloat = Field(1.0, description="rate of everything but the head, relative to lr")
@@ -114,14 +120,16 @@ class OptimConfig(Section):
 
 
 class TrainConfig(Section):
-    epochs: PositiveInt = 300
+    epochs: PositiveInt = Field(300, description="the plan that schedules refer to")
     max_steps: NonNegativeInt = Field(0, description="ends the whole run after this many steps; 0: off")
     max_minutes: NonNegativeFloat = Field(0.0, description="ends the run after the epoch that passes this; 0: off")
-    batch_size: PositiveInt = 128
+    batch_size: PositiveInt = Field(128, description="images of a step, over all processes and micro-batches")
     accumulate: PositiveInt = Field(1, description="micro-batches per step; each has batch_size / accumulate images")
-    amp: Literal["auto"] | bool = "auto"
-    label_smoothing: Fraction = Field(0.0, ge=0, lt=1)
-    class_weights: Literal["none", "inverse"] | tuple[PositiveFloat, ...] = "none"
+    amp: Literal["auto"] | bool = Field("auto", description="mixed precision; auto: on a GPU")
+    label_smoothing: Fraction = Field(0.0, ge=0, lt=1, description="share of a target that all classes get alike")
+    class_weights: Literal["none", "inverse"] | tuple[PositiveFloat, ...] = Field(
+        "none", description="none, inverse (to the number of images), or a list of one weight per class"
+    )
     ema: Fraction = Field(0.0, ge=0, lt=1, description="decay of the averaged weights; 0: off")
     freeze_epochs: NonNegativeInt = Field(0, description="first epochs in which only the head is trained")
     patience: NonNegativeInt = Field(0, description="epochs without a lower validation loss before stopping; 0: off")
@@ -130,7 +138,7 @@ class TrainConfig(Section):
     min_grad_norm: NonNegativeFloat = Field(0.0, description="stop once the gradient norm is below; 0: off")
     min_weight_change: NonNegativeFloat = Field(0.0, description="stop once an epoch moves the weights less; 0: off")
     save_steps: NonNegativeInt = Field(0, description="also checkpoint every this many steps; 0: each epoch only")
-    processes: Literal["auto"] | PositiveInt = 1
+    processes: Literal["auto"] | PositiveInt = Field(1, description="auto: two on a CPU, one per GPU")
 
     @model_validator(mode="after")
     def _fits(self) -> TrainConfig:

@@ -45,7 +45,12 @@ def test_a_contradiction_is_named(write):
 
 @pytest.mark.parametrize(
     ("key", "nearest"),
-    [("train.epoch", "train.epochs"), ("optim.weigth_decay", "optim.weight_decay"), ("data.roots", "data.root")],
+    [
+        ("train.epoch", "train.epochs"),
+        ("optim.weigth_decay", "optim.weight_decay"),
+        ("data.roots", "data.root"),
+        ("train.mixup", "augment.mixup"),
+    ],
 )
 def test_an_unknown_key_gets_its_nearest_neighbour(write, key, nearest):
     with pytest.raises(UserError, match=f"{key}: unknown key \\(nearest: {nearest}\\)"):

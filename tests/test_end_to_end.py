@@ -97,6 +97,22 @@ def test_a_finished_run_of_other_settings_is_not_taken_for_this_one(trained, cap
     assert (run / "history.csv").read_bytes() == before
 
 
+def test_a_finished_run_does_not_go_on_because_more_steps_are_allowed(trained, capsys):
+    _, _, command = trained
+    assert train.main([*command, "--resume", "auto", "-o", "train.max_minutes=500"]) == 2
+    assert "train.max_minutes 0.0 then, 500.0 now" in capsys.readouterr().err
+
+
+def test_the_head_of_a_run_is_kept_for_its_own_classes_only(trained, tmp_path, caplog):
+    photos, run, command = trained
+    others = paint(tmp_path / "photos", {"m0": 16, "m1": 16, "m2": 16})
+    own = [f"run.dir={tmp_path}", f"model.pretrained={run / 'best.safetensors'}", "train.max_steps=1"]
+    for name, root in (("same", photos), ("other", others)):
+        assert train.main([*command, *own, f"run.name={name}", f"data.root={root}"]) == 0
+    said = [record.getMessage() for record in caplog.records if "tensors matched" in record.getMessage()]
+    assert ["head for other classes" in line for line in said] == [False, True]
+
+
 def test_an_existing_run_is_not_overwritten_unasked(trained, capsys):
     _, run, command = trained
     before = (run / "history.csv").read_bytes()

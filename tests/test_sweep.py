@@ -53,14 +53,35 @@ def test_one_that_fails_does_not_end_the_sweep(configs, tmp_path, capfd):
     assert [row["state"] for row in rows(out / "sweep.csv")] == ["finished"] * 3
 
 
-def test_what_a_sweep_refuses(tmp_path, capsys):
+@pytest.mark.slow
+def test_a_sweep_repeated_with_other_settings_leaves_the_first_ones_table(configs, tmp_path, capfd):
+    out = tmp_path / "out"
+    arguments = [str(configs[0]), "--out", str(out), "-o"]
+    assert sweep.main([*arguments, "optim.lr=0.02"]) == 0
+    before = (out / "sweep.csv").read_bytes()
+    assert sweep.main([*arguments, "optim.lr=0.5"]) == 2
+    assert "another --out" in capfd.readouterr().err
+    assert (out / "sweep.csv").read_bytes() == before
+
+
+def test_every_configuration_is_read_before_the_first_is_trained(configs, tmp_path, capfd):
+    out = tmp_path / "out"
+    assert sweep.main([str(configs[0]), str(tmp_path / "nowhere.yaml"), "--out", str(out)]) == 2
+    assert sweep.main([*map(str, configs), "--out", str(out), "-o", "optin.lr=1"]) == 2
+    said = capfd.readouterr().err
+    assert "no such configuration file" in said
+    assert said.count("optin: unknown key") == 1
+    assert not out.exists()
+
+
+def test_what_a_sweep_refuses(configs, tmp_path, capsys):
     out = ["--out", str(tmp_path / "out")]
     assert sweep.main(["a/x.yaml", "b/x.yaml", *out]) == 2
     assert "two configurations are named x" in capsys.readouterr().err
     assert sweep.main(["a.yaml", *out, "-o", "run.name=mine"]) == 2
     assert "run.name=mine" in capsys.readouterr().err
     (tmp_path / "file").write_text("")
-    assert sweep.main(["a.yaml", "--out", str(tmp_path / "file" / "out")]) == 2
+    assert sweep.main([str(configs[0]), "--out", str(tmp_path / "file" / "out")]) == 2
     assert "no folder for results" in capsys.readouterr().err
 
 

@@ -11,7 +11,7 @@ from untrained import make_run
 from monkeys.cli import eval as eval_command
 from monkeys.data.dataset import Batch
 from monkeys.models import build_model
-from monkeys.training.tta import predict_with_tta
+from monkeys.training.tta import predict_with_tta, view_sizes
 
 
 @pytest.fixture
@@ -26,18 +26,24 @@ def test_the_mean_of_image_and_mirror_image(batch):
     model.eval()
     views = [batch.images, batch.images[:, :, :, ::-1].copy()]
     expected = np.mean([softmax(model(paddle.to_tensor(view)).numpy(), axis=1) for view in views], axis=0)
-    found = predict_with_tta(model, [batch], scales=(1.0,))
+    found = predict_with_tta(model, [batch], sizes=(32,))
     np.testing.assert_allclose(softmax(found, axis=1), expected, atol=1e-6)
-    larger = predict_with_tta(model, [batch])
+    larger = predict_with_tta(model, [batch], sizes=(32, 64))
     assert np.abs(softmax(larger, axis=1) - expected).max() > 1e-6  # the scale changes something
     np.testing.assert_allclose(np.exp(larger).sum(axis=1), 1, atol=1e-5)
+
+
+def test_the_larger_view_fits_the_strides_of_the_network():
+    assert [view_sizes(size) for size in (64, 100, 224)] == [(64, 96), (100, 128), (224, 256)]
 
 
 def test_a_mirrored_input_gives_the_same_answer(batch):
     paddle.seed(0)
     model = build_model("resnet18", 4)
     mirrored = Batch(batch.images[:, :, :, ::-1].copy(), batch.targets, batch.labels)
-    np.testing.assert_allclose(predict_with_tta(model, [batch]), predict_with_tta(model, [mirrored]), atol=1e-4)
+    np.testing.assert_allclose(
+        predict_with_tta(model, [batch], (32, 64)), predict_with_tta(model, [mirrored], (32, 64)), atol=1e-4
+    )
 
 
 @pytest.mark.parametrize("model", ["resnet18", "plain"])
@@ -45,4 +51,4 @@ def test_eval_uses_the_sizes_that_the_network_takes(tmp_path, model):
     layers = "conv3-4 maxpool2 fc3 softmax" if model == "plain" else None
     _, run = make_run(tmp_path, model=model, layers=layers)
     assert eval_command.main([str(run), "--tta"]) == 0
-    assert (run / "eval-val" / "metrics.json").exists()
+    assert (run / "eval-val-tta" / "metrics.json").exists()

@@ -301,6 +301,16 @@ def test_a_head_for_other_classes_is_left_new(tmp_path, name):
     assert f"{len(report.matched)} tensors matched" in str(report)
 
 
+def test_a_head_that_is_not_to_be_kept_is_left_new(tmp_path):
+    file = tmp_path / "own.safetensors"
+    save_file(arrays(shake(build_model("resnet18", 3))), str(file))
+    model = build_model("resnet18", 3)
+    before = model.fc.weight.numpy()
+    report = load_pretrained(model, file, keep_head=False)
+    assert report.left_out == dict.fromkeys(("fc.weight", "fc.bias"), "head for other classes")
+    np.testing.assert_array_equal(model.fc.weight.numpy(), before)
+
+
 def test_torchvisions_head_for_other_classes_is_named_rightly(tmp_path):
     """[7, 512] there is a head for seven classes, not for 512."""
     save_file(in_torchvision_naming(build_model("resnet18", 7)), tmp_path / "w.safetensors")

@@ -109,7 +109,13 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     parse = argparse.ArgumentParser(prog="bench", description="Measure speed and memory against a reference.")
     parse.add_argument("--json", type=Path, required=True, metavar="FILE", help="where the rows are written")
-    parse.add_argument("--only", nargs="+", choices=[row.name for row in ROWS], metavar="NAME", help="some rows")
+    parse.add_argument(
+        "--only",
+        nargs="+",
+        choices=[row.name for row in ROWS],
+        metavar="NAME",
+        help=f"of {', '.join(row.name for row in ROWS)}",
+    )
     parse.add_argument("--repeats", type=int, default=5, help="of every measurement, in turn (5)")
     parse.add_argument("--data", type=Path, help="folder of photographs ($MONKEYS_DATA/monkeys)")
     return parse

@@ -24,14 +24,16 @@ def parser() -> argparse.ArgumentParser:
     source.add_argument("--list", type=Path, help="a list file: path and label on each line")
     parse.add_argument("--sample", type=int, default=0, metavar="N", help="only N images, drawn at random")
     parse.add_argument("--seed", type=int, default=0, help="of --sample and of samples.png")
-    parse.add_argument("--tta", action="store_true", help="average over flips and scales")
+    parse.add_argument(
+        "--tta", action="store_true", help="average over flips and two sizes; written beside the plain evaluation"
+    )
     parse.add_argument(
         "--engine",
         choices=("dygraph", "inference"),
         default="dygraph",
         help="the network as trained, or paddle.inference on the CPU (exported first where need be)",
     )
-    parse.add_argument("--out", type=Path, help="where to write (RUN/eval-<split or folder name>)")
+    parse.add_argument("--out", type=Path, help="where to write (RUN/eval-<split or folder name>[-tta])")
     return parse
 
 

@@ -9,14 +9,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .. import atomic
+from ..config import load_config
 from ..errors import UserError
 from ..launch import run_alone
-from . import DONE, SIGINT_EXIT, entry, override_argument, say, train_command
+from . import DONE, SIGINT_EXIT, WRONG_INPUT, entry, override_argument, say, train_command
+from .train import CHOICES
 
 log = logging.getLogger("monkeys")
 
 SIGTERM_EXIT = 143
-_OWN = ("run.name", "run.dir")
+_NAMED_HERE = ("run.name", "run.dir")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -34,15 +36,20 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Train each, then write the table; the exit code is that of the first that did not finish."""
     args = parser().parse_args(argv)
-    _check(args.configs, args.override)
+    _check(args.configs, args.override, args.out)
     atomic.make_folder(args.out)
     codes: dict[str, int] = {}
     for number, path in enumerate(args.configs, start=1):
         log.info("%d/%d %s", number, len(args.configs), path)
-        own = [f"run.name={path.stem}", f"run.dir={args.out}"]
-        codes[path.stem] = run_alone(train_command(["-c", str(path), "--resume", "auto", "-o", *args.override, *own]))
+        settings = [*args.override, *_own(path, args.out)]
+        codes[path.stem] = run_alone(train_command(["-c", str(path), "--resume", "auto", "-o", *settings]))
         if codes[path.stem] in (SIGINT_EXIT, SIGTERM_EXIT):
+            log.warning("the same sweep command goes on from there")
             return codes[path.stem]
+    if set(codes.values()) == {WRONG_INPUT}:
+        raise UserError(
+            f"nothing was trained, and {args.out} is as it was; a sweep with other settings needs another --out"
+        )
     from ..reports.sweep import write_sweep
 
     page = write_sweep(args.out, {name: _state(code) for name, code in codes.items()})
@@ -51,13 +58,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     return next((code for code in codes.values() if code != DONE), DONE)
 
 
-def _check(configs: Sequence[Path], overrides: Sequence[str]) -> None:
+def _own(config: Path, out: Path) -> list[str]:
+    return [f"run.name={config.stem}", f"run.dir={out}"]
+
+
+def _check(configs: Sequence[Path], overrides: Sequence[str], out: Path) -> None:
     twice = [stem for stem, count in Counter(path.stem for path in configs).items() if count > 1]
     if twice:
         raise UserError(f"two configurations are named {twice[0]}: each becomes the run folder of its name")
-    own = [text for text in overrides if text.partition("=")[0] in _OWN]
+    own = [text for text in overrides if text.partition("=")[0] in _NAMED_HERE]
     if own:
         raise UserError(f"-o {own[0]}: a sweep names its runs itself, after the configurations, inside --out")
+    for path in configs:  # all of them, before the first is trained
+        load_config(path, [*overrides, *_own(path, out)], CHOICES)
 
 
 def _state(code: int) -> str:

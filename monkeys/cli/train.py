@@ -11,11 +11,11 @@ from pathlib import Path
 
 from .. import runtime
 from ..augment import RECIPES
-from ..config import Config, load_config
+from ..config import Config, described_settings, load_config
 from ..errors import Interrupted, UserError
 from ..launch import is_rank, launch
 from ..models import MODELS, ModelEntry
-from ..optim import OPTIMIZERS, SCHEDULES
+from ..optim import OPTIMIZERS, SCHEDULES, SECOND_ORDER
 from . import DONE, config_arguments, entry, say, train_command
 
 log = logging.getLogger("monkeys")
@@ -26,7 +26,9 @@ CHOICES: dict[str, Mapping[str, object]] = {
     "optim.schedule.name": SCHEDULES,
     "augment.recipe": RECIPES,
 }
-LISTS = ("models", "optimizers", "schedules", "recipes")
+LISTS = ("models", "optimizers", "schedules", "recipes", "settings")
+_SECOND_ORDER = "second order, for small networks: `compare_optimizers.py --model resnet18` says why"
+HINTS = dict.fromkeys(SECOND_ORDER, _SECOND_ORDER)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -49,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _list(args.list)
     if args.config is None:
         raise UserError("which configuration? add -c FILE, e.g. -c configs/monkeys_cpu.yaml")
-    config = load_config(args.config, args.override, CHOICES)
+    config = load_config(args.config, args.override, CHOICES, HINTS)
     if args.find_lr:
         return _find_lr(config, args.out or config.run_folder.with_name(f"{config.run.name}-lr"))
     processes = _processes(config)
@@ -110,6 +112,11 @@ def _list(what: str) -> int:
     if what == "models":
         for name, model in MODELS.items():
             say(f"{name:22}{_size(model)}  {model.summary}")
+        return DONE
+    if what == "settings":
+        for key, default, description in described_settings():
+            shown = "" if default is None else str(default).lower() if isinstance(default, bool) else str(default)
+            say(f"{key:36}{shown:14}{description}".rstrip())
         return DONE
     tables: dict[str, Mapping[str, str]] = {"optimizers": OPTIMIZERS, "schedules": SCHEDULES, "recipes": RECIPES}
     for name, summary in tables[what].items():

@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from ..errors import UserError
 from .image import Preprocess
 
 Augmenter = Callable[[np.ndarray, np.random.Generator], np.ndarray]
@@ -125,4 +126,6 @@ def class_weights(labels: np.ndarray, classes: int, rule: str | Sequence[float])
         weights = 1.0 / np.maximum(counts, 1)
     else:
         weights = np.asarray(rule, dtype=np.float64)
+        if weights.shape != (classes,):
+            raise UserError(f"class weights: {weights.size} were given for {classes} classes")
     return (weights * counts.sum() / (weights * counts).sum()).astype(np.float32)

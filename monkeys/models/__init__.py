@@ -27,6 +27,7 @@ _TAKERS: dict[str, tuple[str, ...]] = {
     "dropout": ("resnet", "efficientnet"),
     "layers": ("plain",),
 }
+_DEFAULTS = {"stem": "7x7", "zero_init": "false", "drop_path": "0", "dropout": "0", "layers": "null"}
 
 
 def build_model(
@@ -150,4 +151,7 @@ def _check_options(name: str, given: list[str]) -> None:
     for option in given:
         if family not in _TAKERS[option]:
             takers = [other for other, entry in MODELS.items() if entry.family in _TAKERS[option]]
-            raise UserError(f"model.{option}: {name} has no such option; models that have it: {', '.join(takers)}")
+            raise UserError(
+                f"model.{option}: {name} has no such option: -o model.{option}={_DEFAULTS[option]} leaves it out; "
+                f"models that have it: {', '.join(takers)}"
+            )

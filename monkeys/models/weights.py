@@ -43,13 +43,19 @@ class WeightReport:
 
 
 def load_pretrained(
-    model: nn.Layer, source: str | Path, *, cache_dir: Path | None = None, timeout: float = 30.0
+    model: nn.Layer,
+    source: str | Path,
+    *,
+    keep_head: bool = True,
+    cache_dir: Path | None = None,
+    timeout: float = 30.0,
 ) -> WeightReport:
     """Fill `model`, which `build_model` made, from a weights file, or from Paddle's published ones ("imagenet").
 
-    A head for another number of classes is left out and stays new. UserError where the file is missing, damaged or of
-    another network; the model is then unchanged. `cache_dir` (default: Paddle's own, ~/.cache/paddle/hapi/weights)
-    takes the download, `timeout` is in seconds without an answer. Only "imagenet" ever uses the network.
+    A head for another number of classes, or one that is not to be kept, is left out and stays new. UserError where the
+    file is missing, damaged or of another network; the model is then unchanged. `cache_dir` (default: Paddle's own,
+    ~/.cache/paddle/hapi/weights) takes the download, `timeout` is in seconds without an answer. Only "imagenet" ever
+    uses the network.
     """
     if str(source) == "imagenet":
         url, md5 = download.published(getattr(model, "architecture", type(model).__name__))
@@ -58,7 +64,8 @@ def load_pretrained(
         path = Path(source).expanduser()
     target = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     renamed = rename(read_weights(path), target, str(path))
-    report, arrays = _match(renamed, target, tuple(getattr(model, "head_prefixes", ())), str(path))
+    heads = tuple(getattr(model, "head_prefixes", ()))
+    report, arrays = _match(renamed, target, heads, str(path), keep_head)
     missing, unexpected = model.set_state_dict(arrays)
     if unexpected or set(missing) != set(report.missing):
         raise UserError(f"{path}: the network did not take {[*unexpected, *missing][:3]}")
@@ -66,7 +73,7 @@ def load_pretrained(
 
 
 def _match(
-    renamed: Renamed, target: dict[str, tuple[int, ...]], heads: tuple[str, ...], source: str
+    renamed: Renamed, target: dict[str, tuple[int, ...]], heads: tuple[str, ...], source: str, keep_head: bool
 ) -> tuple[WeightReport, dict[str, np.ndarray]]:
     """Pair the file's tensors with the network's by name and shape; UserError where too little of either fits."""
     transpose = _is_transposed(renamed, target)
@@ -74,7 +81,8 @@ def _match(
     left_out = dict(renamed.left_out)
     for name, value in renamed.tensors.items():
         array = value.T if transpose and _is_linear(name, value, target) else value
-        reason = _misfit(name, array, target, heads)
+        foreign = heads and name.startswith(heads) and not keep_head
+        reason = "head for other classes" if foreign else _misfit(name, array, target, heads)
         if reason:
             left_out[renamed.origin[name]] = reason
         elif not np.isfinite(array).all():
@@ -110,7 +118,9 @@ def _misfit(name: str, array: Any, target: dict[str, tuple[int, ...]], heads: tu
         return "not in this network"
     if array.shape != target[name]:
         if heads and name.startswith(heads):
-            return f"head for {_classes(array.shape)} classes, this network has {_classes(target[name])}"
+            given, wanted = _classes(array.shape), _classes(target[name])
+            if given != wanted:
+                return f"head for {given} classes, this network has {wanted}"
         return f"shape {list(array.shape)}, this network has {list(target[name])}"
     if array.dtype.kind != "f":
         return f"{array.dtype} values, not floating-point numbers"
