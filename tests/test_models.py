@@ -81,7 +81,7 @@ def test_plain_networks_are_described_only_with_their_list():
     [
         ("resnet51", {}, "did you mean resnet50"),
         ("ViT", {}, "known: resnet18"),
-        ("vgg11", {"stem": "3x3x3"}, "model.stem: vgg11 has no such option; models that have it: resnet18"),
+        ("vgg11", {"stem": "3x3x3"}, "model.stem=7x7 leaves it out; models that have it: resnet18"),
         ("googlenet", {"dropout": 0.2}, "model.dropout: googlenet"),
         ("efficientnet_b0", {"zero_init": True}, "models that have it: resnet18, resnet34"),
         ("network_84_8153", {"layers": TINY}, "models that have it: plain"),
