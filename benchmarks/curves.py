@@ -2,8 +2,8 @@
 
     python benchmarks/curves.py runs/monkeys_cpu_15m runs/monkeys_cpu_1h --peer peer.jsonl --out curves.png
 
-Every run is drawn to its last epoch, whose accuracy stands in the legend. Time is training and validation; --peer names
-what `peer_recipe.py` printed.
+Every run is drawn to its last epoch, whose accuracy stands in the legend. Time is training, validation
+and saving (the peer saves nothing); --peer names what `peer_recipe.py` printed.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def draw(curves: list[Curve], out: Path) -> Path:
     axes.set_xscale("log")
     plain_logarithm(axes.xaxis)
     axes.set_ylim(0, 100)
-    tidy(axes, "minutes of training and validation, logarithmic", "top-1, %")
+    tidy(axes, "minutes since the start, logarithmic", "top-1, %")
     axes.legend(loc="lower right", frameon=False)
     return save(made, out)
 

@@ -8,22 +8,16 @@ folder's own validation part, so that a training on it is examined on the same p
 
 from __future__ import annotations
 
-import argparse
-import csv
 import shutil
-from pathlib import Path
+
+from training_part import arguments, manifest_rows
 
 FOLDERS = {"train": "training", "val": "validation"}
 
 
 def main() -> None:
-    parse = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parse.add_argument("--run", type=Path, required=True, help="run folder whose manifest.csv names the photographs")
-    parse.add_argument("--data", type=Path, required=True, help="folder that the manifest's paths start from")
-    parse.add_argument("--out", type=Path, required=True)
-    args = parse.parse_args()
-    with (args.run / "manifest.csv").open(newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if row["split"] in FOLDERS]
+    args = arguments(__doc__)
+    rows = [row for row in manifest_rows(args.run) if row["split"] in FOLDERS]
     seen: set[str] = set()
     for row in rows:
         if row["split"] == "train" and row["group"] in seen:

@@ -8,13 +8,12 @@ folder that this makes, then name the weights in model.pretrained. Photographs t
 
 from __future__ import annotations
 
-import argparse
-import csv
 import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
+from training_part import arguments, manifest_rows
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -23,13 +22,8 @@ from monkeys.progress import progress
 
 
 def main() -> None:
-    parse = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parse.add_argument("--run", type=Path, required=True, help="run folder whose manifest.csv names the photographs")
-    parse.add_argument("--data", type=Path, required=True, help="folder that the manifest's paths start from")
-    parse.add_argument("--out", type=Path, required=True)
-    args = parse.parse_args()
-    with (args.run / "manifest.csv").open(newline="", encoding="utf-8") as file:
-        paths = [row["path"] for row in csv.DictReader(file) if row["split"] == "train"]
+    args = arguments(__doc__)
+    paths = [row["path"] for row in manifest_rows(args.run) if row["split"] == "train"]
     for quarter in range(4):
         (args.out / f"turned-{90 * quarter:03d}").mkdir(parents=True)
     for number, path in enumerate(progress(paths, desc="turning", unit="photograph")):

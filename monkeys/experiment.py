@@ -15,7 +15,7 @@ from .config import Config, load_config, to_yaml
 from .dashboard import show_inputs, show_results
 from .data.manifest import Manifest, build_manifest
 from .errors import UserError
-from .parts import fingerprint, make_trainer, plan
+from .parts import fingerprint, make_trainer, settings_and_limits
 from .photographs import Photographs
 from .reports import plots
 from .reports.run import write_run_report
@@ -50,7 +50,8 @@ def run_experiment(
         return _follow(config, folder, group)
     with folder.locked():
         if resume and folder.finished:
-            then, now = plan(load_config(folder.path / "config.yaml")), plan(config)
+            then = settings_and_limits(load_config(folder.path / "config.yaml"))
+            now = settings_and_limits(config)
             folder.refuse_other(then, now, "it is finished: choose another run.name, or add --overwrite")
             return _outcome(folder)
         if not resume and not overwrite:

@@ -79,7 +79,7 @@ def settings(config: Config) -> dict[str, Any]:
     return {f"{section}.{key}": value for section, values in sections.items() for key, value in values.items()}
 
 
-def plan(config: Config) -> dict[str, Any]:
+def settings_and_limits(config: Config) -> dict[str, Any]:
     """The settings, with what ends a run early: a finished one does not go on because these were raised."""
     return {
         **settings(config),

@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     codes: dict[str, int] = {}
     for number, path in enumerate(args.configs, start=1):
         log.info("%d/%d %s", number, len(args.configs), path)
-        settings = [*args.override, *_own(path, args.out)]
+        settings = [*args.override, *_name_and_folder(path, args.out)]
         codes[path.stem] = run_alone(train_command(["-c", str(path), "--resume", "auto", "-o", *settings]))
         if codes[path.stem] in (SIGINT_EXIT, SIGTERM_EXIT):
             log.warning("the same sweep command goes on from there")
@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return next((code for code in codes.values() if code != DONE), DONE)
 
 
-def _own(config: Path, out: Path) -> list[str]:
+def _name_and_folder(config: Path, out: Path) -> list[str]:
     return [f"run.name={config.stem}", f"run.dir={out}"]
 
 
@@ -70,7 +70,7 @@ def _check(configs: Sequence[Path], overrides: Sequence[str], out: Path) -> None
     if own:
         raise UserError(f"-o {own[0]}: a sweep names its runs itself, after the configurations, inside --out")
     for path in configs:  # all of them, before the first is trained
-        load_config(path, [*overrides, *_own(path, out)], CHOICES)
+        load_config(path, [*overrides, *_name_and_folder(path, out)], CHOICES)
 
 
 def _state(code: int) -> str:

@@ -156,7 +156,7 @@ class Trainer:
         tally = self.tally
         train_loss, train_top1 = tally.loss / tally.seen, tally.correct / tally.seen
         self.schedule.observe(train_loss, val_loss)
-        self._tick()
+        self._count_seconds()
         self.log.epoch(
             {
                 "epoch": epoch + 1,
@@ -195,12 +195,12 @@ class Trainer:
     def save(self) -> None:
         """Checkpoint everything that changes while training."""
         if self.group.rank == 0 and self.saved_step != self.progress.step:
-            self._tick()
+            self._count_seconds()
             self.checkpoints.save(self.progress.step, self._tensors(), self._state())
             self.saved_step = self.progress.step
         self.group.barrier()
 
-    def _tick(self) -> None:
+    def _count_seconds(self) -> None:
         before, self.clock = self.clock, time.perf_counter()
         self.progress.seconds += self.clock - before
 
