@@ -5,7 +5,8 @@
 A study names a configuration and, row by row, the overrides that differ from it. Repeated, it goes on where it stopped:
 inside a run by its checkpoint, between runs by the record, a CSV file with a line per finished run (OUT/study.csv, or
 --record FILE, which may outlive the runs). Accuracy is that of the last epoch, so that nothing is chosen on the images
-it is measured on. `--jobs 2` trains two runs at a time with one thread each. OUT/study.md has a line per row.
+it is measured on; the gain is that over the first row with the same seed. `--jobs 2` trains two runs at a time with one
+thread each. OUT/study.md has a line per row.
 """
 
 from __future__ import annotations
@@ -104,26 +105,29 @@ def write_record(path: Path, record: Record) -> None:
 
 
 def table(study: dict, record: Record) -> str:
-    """A line per row that has a run, in the order of the study; gains in points against the first row."""
-    runs = {row: [figures for (name, _), figures in record.items() if name == row] for row in study["rows"]}
-    plain = next(iter(runs.values()))
+    """A line per row that has a run, in the order of the study; gains in points over the first row, seed by seed."""
+    first = next(iter(study["rows"]))
     lines = ["| row | top-1, last epoch | against the first row | loss | seeds | overrides |", "|" + " --- |" * 6]
-    for row, found in runs.items():
-        if found:
-            known = plain and found is not plain
-            gain = f"{100 * (mean(found, 'top1') - mean(plain, 'top1')):+.1f}" if known else ""
-            shown = " ".join(f"`{text}`" for text in study["rows"][row]) or "–"
-            lines.append(f"| {row} | {spread(found)} | {gain} | {mean(found, 'loss'):.3f} | {len(found)} | {shown} |")
+    for row, overrides in study["rows"].items():
+        runs = {seed: figures for (name, seed), figures in record.items() if name == row}
+        if runs:
+            gains = [
+                figures["top1"] - record[first, seed]["top1"]
+                for seed, figures in runs.items()
+                if row != first and (first, seed) in record
+            ]
+            gain = spread(gains, "+.1f") if gains else ""
+            top1 = spread([figures["top1"] for figures in runs.values()], ".1f")
+            loss = statistics.fmean(figures["loss"] for figures in runs.values())
+            shown = " ".join(f"`{text}`" for text in overrides) or "–"
+            lines.append(f"| {row} | {top1} % | {gain} | {loss:.3f} | {len(runs)} | {shown} |")
     return "\n".join(lines) + "\n"
 
 
-def mean(runs: list[dict[str, float]], key: str) -> float:
-    return statistics.fmean(run[key] for run in runs)
-
-
-def spread(runs: list[dict[str, float]]) -> str:
-    deviation = f" ± {100 * statistics.stdev(run['top1'] for run in runs):.1f}" if len(runs) > 1 else ""
-    return f"{100 * mean(runs, 'top1'):.1f}{deviation} %"
+def spread(shares: list[float], style: str) -> str:
+    """Mean ± standard deviation in hundredths."""
+    deviation = f" ± {100 * statistics.stdev(shares):.1f}" if len(shares) > 1 else ""
+    return f"{100 * statistics.fmean(shares):{style}}{deviation}"
 
 
 if __name__ == "__main__":

@@ -82,20 +82,24 @@ def assess(
     sample: int = 0,
     seed: int = 0,
     tta: bool = False,
+    weights: str = "best",
     out: Path | None = None,
     engine: str = "dygraph",
 ) -> Assessment:
     """Predict a split of the run's own manifest, or all images of another source, and write every artefact.
 
-    sample: only so many images, drawn with `seed`. tta: test-time augmentation. Writes `RUN/eval-<split or source
-    name>[-tta]/` unless told otherwise.
+    sample: only so many images, drawn with `seed`. tta: test-time augmentation. weights: "best" or "last",
+    which no choice of an epoch has touched. Writes `RUN/eval-<split or source name>[-last][-tta]/` where nothing else
+    is told.
     engine: what computes the answers, "dygraph" or "inference"; the pictures of where the network looks always take the
     former.
     """
     if tta and engine == "inference":
         raise UserError("--tta needs other picture sizes than an exported network takes: leave out --engine inference")
+    if weights == "last" and engine == "inference":
+        raise UserError("--weights last is not what was exported: leave out --engine inference")
     fast = open_inference(run) if engine == "inference" else None
-    network, config = load_network(run), load_config(run / "config.yaml")
+    network, config = load_network(run, weights=weights), load_config(run / "config.yaml")
     name = source.resolve().name.partition(".")[0] if source else split
     images = _foreign(run, config, source, network) if source else _own(run, config, split)
     images = images.chosen(_sample(len(images.rows), sample, seed))
@@ -105,10 +109,10 @@ def assess(
         logits=_logits(network, images, config, tta, fast),
         leak_free=images.leak_free,
     )
-    selected = source is None and split == "val"  # the best epoch was chosen on it
+    selected = source is None and split == "val" and (weights == "best" or _watches_validation(config))
     temperature = network.temperature
     metrics = evaluate_predictions(predictions, network.classes, split=name, selected=selected, temperature=temperature)
-    target = out or run / f"eval-{name}{'-tta' if tta else ''}"
+    target = out or run / f"eval-{name}{'-last' if weights == 'last' else ''}{'-tta' if tta else ''}"
     write_evaluation(
         target,
         predictions,
@@ -120,6 +124,12 @@ def assess(
     )
     _look(target, network, images, predictions, seed)
     return Assessment(target, metrics, predictions, network, images)
+
+
+def _watches_validation(config: Config) -> bool:
+    """Whether the end of training, too, was chosen on the validation split."""
+    train = config.train
+    return bool(train.patience or train.target_top1 or config.optim.schedule.name == "plateau")
 
 
 def _look(out: Path, network: Network, images: Images, predictions: Predictions, seed: int) -> None:

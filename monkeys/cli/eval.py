@@ -28,12 +28,18 @@ def parser() -> argparse.ArgumentParser:
         "--tta", action="store_true", help="average over flips and two sizes; written beside the plain evaluation"
     )
     parse.add_argument(
+        "--weights",
+        choices=("best", "last"),
+        default="best",
+        help="of the epoch that validated best, or of the last epoch, which nothing was chosen by",
+    )
+    parse.add_argument(
         "--engine",
         choices=("dygraph", "inference"),
         default="dygraph",
         help="the network as trained, or paddle.inference on the CPU (exported first where need be)",
     )
-    parse.add_argument("--out", type=Path, help="where to write (RUN/eval-<split or folder name>[-tta])")
+    parse.add_argument("--out", type=Path, help="where to write (RUN/eval-<split or folder name>[-last][-tta])")
     return parse
 
 
@@ -55,10 +61,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         sample=args.sample,
         seed=args.seed,
         tta=args.tta,
+        weights=args.weights,
         out=args.out,
         engine=args.engine,
     )
     say(done.summary)
+    if done.metrics["selected_on_this_split"] and args.weights == "best":
+        say("--weights last: the weights of the last epoch, which nothing was chosen by")
     if args.sample:
         say(f"a sample: {done.out} holds {len(done.images.rows)} images until it is evaluated again without --sample")
     say(f"written: {done.out}")

@@ -88,10 +88,22 @@ def describe(record: Mapping[str, Any]) -> Description:
     )
 
 
-def load_network(folder: Path, record: Mapping[str, Any] | None = None) -> Network:
-    """The best network of a run, in evaluation mode. record: in the place of the folder's own best.json."""
+def load_network(folder: Path, record: Mapping[str, Any] | None = None, *, weights: str = "best") -> Network:
+    """A run's network, in evaluation mode. record: in the place of the folder's own best.json.
+
+    weights: "best", of the epoch that validated best, or "last", those that training has come to.
+    """
     about = describe(record or read_record(folder))
     model = build_model(num_classes=len(about.classes), **about.model_options)
-    checkpoint.restore_model(model, checkpoint.load_tensors(folder / WEIGHTS), str(folder / WEIGHTS))
+    tensors = checkpoint.load_tensors(folder / WEIGHTS) if weights == "best" else _last_tensors(folder)
+    checkpoint.restore_model(model, tensors, str(folder / (WEIGHTS if weights == "best" else "last")))
     model.eval()
     return Network(**vars(about), model=model)
+
+
+def _last_tensors(folder: Path) -> checkpoint.Tensors:
+    """The weights of the last checkpoint, averaged ones where the run averages, which leaves out whole numbers."""
+    found = checkpoint.Checkpoints(folder / "last").latest()
+    if found is None:
+        raise UserError(f"{folder / 'last'} holds no checkpoint that can be used: leave out --weights last")
+    return checkpoint.part(found[0], "model") | checkpoint.part(found[0], "average")

@@ -128,6 +128,11 @@ def restore_model(model: nn.Layer, tensors: Mapping[str, np.ndarray], source: st
     model.set_state_dict(dict(tensors))
 
 
+def part(tensors: Tensors, name: str) -> Tensors:
+    """What a checkpoint holds of one of its parts: model, optimizer, average."""
+    return {key.partition("/")[2]: value for key, value in tensors.items() if key.startswith(name + "/")}
+
+
 def model_tensors(model: nn.Layer) -> Tensors:
     """Weights and batch-norm statistics by structured name."""
     return {name: value.numpy() for name, value in model.state_dict().items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import sys
@@ -227,10 +228,7 @@ class Trainer:
 
     def restore(self, tensors: checkpoint.Tensors, state: dict[str, Any]) -> str:
         """Take over a checkpoint; returns where the run goes on, in words."""
-
-        def part(name: str) -> checkpoint.Tensors:
-            return {key.partition("/")[2]: value for key, value in tensors.items() if key.startswith(name + "/")}
-
+        part = functools.partial(checkpoint.part, tensors)
         checkpoint.restore_model(self.model, part("model"), "the checkpoint")
         checkpoint.restore_optimizer(self.step_fn.optimizer, self.model, part("optimizer"))
         self.averaged.load_state_dict(part("average"), state["average_updates"])
