@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import csv
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -54,7 +55,7 @@ def main() -> int:
 
     def train(job: tuple[str, int]) -> dict[str, float] | None:
         row, seed = job
-        name = f"{row.replace(' ', '_')}-{seed}"
+        name = re.sub(r"[^\w.-]+", "_", f"{row}-{seed}")  # what a run's name may be
         own = [f"data.root={args.data}", f"run.dir={args.out}", f"run.name={name}", f"run.seed={seed}"]
         command = train_command(["-c", study["config"], "--resume", "auto", "-o", *study["rows"][row], *own])
         with (args.out / f"{name}.log").open("a") as log:

@@ -10,6 +10,11 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
 import study
+import yaml
+
+from monkeys.config import load_config
+
+STUDIES = sorted((Path(__file__).parents[1] / "benchmarks" / "studies").glob("*.yaml"))
 
 TRAINS = """
 import pathlib, sys
@@ -27,7 +32,7 @@ config: none.yaml
 seeds: [0, 1]
 rows:
   plain: []
-  averaged: [train.ema=0.9]
+  averaged, always: [train.ema=0.9]
 """
 
 
@@ -48,17 +53,17 @@ def run(tmp_path, monkeypatch):
 def test_every_row_is_trained_with_every_seed_and_judged_by_its_last_epoch(run, tmp_path, capfd):
     assert run("--jobs", "2") == 0
     record = study.read_record(tmp_path / "runs" / "study.csv")
-    assert record.keys() == {(row, seed) for row in ("plain", "averaged") for seed in (0, 1)}
+    assert record.keys() == {(row, seed) for row in ("plain", "averaged, always") for seed in (0, 1)}
     assert record["plain", 1] == pytest.approx({"top1": 0.21, "loss": 2.0, "best": 0.31, "seconds": 90})
     said = (tmp_path / "runs" / "study.md").read_text()
     assert "| plain | 20.5 ± 0.7 % |  | 2.000 | 2 | – |" in said
-    assert "| averaged | 20.5 ± 0.7 % | +0.0 | 2.000 | 2 | `train.ema=0.9` |" in said
+    assert "| averaged, always | 20.5 ± 0.7 % | +0.0 ± 0.0 | 2.000 | 2 | `train.ema=0.9` |" in said
     assert said in capfd.readouterr().out
 
 
 def test_what_the_record_holds_is_not_trained_again(run, tmp_path):
     record = tmp_path / "kept.csv"
-    assert run("--record", str(record), "--only", "averaged") == 0
+    assert run("--record", str(record), "--only", "averaged, always") == 0
     before = study.read_record(record)
     assert run("--record", str(record)) == 0  # the stand-in fails on a folder that is there
     after = study.read_record(record)
@@ -70,4 +75,14 @@ def test_a_run_that_fails_is_told_and_the_others_go_on(run, tmp_path, capfd):
     (tmp_path / "study.yaml").write_text(STUDY.replace("0.9", "wrong"))
     assert run() == 1
     assert study.read_record(tmp_path / "runs" / "study.csv").keys() == {("plain", 0), ("plain", 1)}
-    assert "averaged-0: exit code 2" in capfd.readouterr().out
+    assert "averaged_always-0: exit code 2" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in STUDIES if path.stem != "plain_resnet18"], ids=lambda path: path.stem
+)
+def test_every_row_of_the_kept_studies_is_a_configuration(path, monkeypatch):
+    monkeypatch.chdir(Path(__file__).parents[1])
+    kept = yaml.safe_load(path.read_text(encoding="utf-8"))
+    read = [load_config(Path(kept["config"]), overrides, {}) for overrides in kept["rows"].values()]
+    assert len({repr(config) for config in read}) == len(read) > 1
