@@ -18,7 +18,7 @@ from .data.manifest import ClassInfo, Row, build_manifest, leak_free, unseen
 from .errors import UserError
 from .evaluation.calibration import fit_temperature as best_temperature
 from .evaluation.metrics import Predictions, answers, evaluate_predictions
-from .models import MODELS, head_prefix
+from .models import MODELS, head_prefixes
 from .progress import progress
 from .reports.evaluation import write_evaluation
 from .reports.saliency import write_saliency
@@ -110,7 +110,7 @@ def assess(
         leak_free=images.leak_free,
     )
     selected = source is None and split == "val" and (weights == "best" or _watches_validation(config))
-    temperature = network.temperature
+    temperature = network.temperature if weights == "best" else _temperature(network, run, config)
     metrics = evaluate_predictions(predictions, network.classes, split=name, selected=selected, temperature=temperature)
     target = out or run / f"eval-{name}{'-last' if weights == 'last' else ''}{'-tta' if tta else ''}"
     write_evaluation(
@@ -146,10 +146,15 @@ def _look(out: Path, network: Network, images: Images, predictions: Predictions,
 def fit_temperature(run: Path) -> float:
     """Calibrate the run's network on its validation split and save the temperature with the weights."""
     network, config = load_network(run), load_config(run / "config.yaml")
-    images = _own(run, config, "val")
-    temperature = best_temperature(_logits(network, images, config), images.labels(network))
+    temperature = _temperature(network, run, config)
     atomic.write_json(run / RECORD, read_record(run) | {"temperature": temperature})
     return temperature
+
+
+def _temperature(network: Network, run: Path, config: Config) -> float:
+    """What makes the network's confidence on the run's validation split fit best."""
+    images = _own(run, config, "val")
+    return best_temperature(_logits(network, images, config), images.labels(network))
 
 
 def _sample(count: int, wanted: int, seed: int) -> np.ndarray:
@@ -204,7 +209,7 @@ def features(examined: Assessment, config: Config) -> np.ndarray:
     """What the head is given of each image: [N, D] float32."""
     model, seen = examined.network.model, []
     layers = dict(model.named_sublayers())
-    prefix = head_prefix(model).rstrip(".")
+    prefix = head_prefixes(model)[0].rstrip(".")
     head = layers.get(prefix) or next(layer for name, layer in layers.items() if name.startswith(prefix))
     hook = head.register_forward_pre_hook(lambda layer, inputs: seen.append(inputs[0].flatten(1).numpy()))
     try:
@@ -224,6 +229,5 @@ def _logits(
         return np.concatenate([engine(batch.images) for batch in shown])
     if not tta:
         return predict(network.model, shown)
-    size = network.preprocess.size
-    fixed = MODELS[network.model_options["name"]].fixed_size
-    return predict_with_tta(network.model, shown, (size,) if fixed else view_sizes(size))
+    sizes = MODELS[network.model_options["name"]].taken(view_sizes(network.preprocess.size))
+    return predict_with_tta(network.model, shown, sizes)

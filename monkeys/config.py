@@ -7,7 +7,7 @@ contradictions.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -43,7 +43,7 @@ def load_config(
     try:
         config = Config.model_validate(tree)
     except ValidationError as error:
-        faults += [_describe(item) for item in error.errors()]
+        faults += _sentences(error.errors())
     faults += _unknown_names(tree, choices or {}, hints or {})
     if faults:
         place = f"{path} with -o" if overrides else str(path)
@@ -103,20 +103,29 @@ def _scalar(text: str) -> Any:
     return value
 
 
-def _describe(item: Mapping[str, Any]) -> str:
-    """One pydantic error as a sentence with its dotted path."""
+def _sentences(items: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Pydantic's errors, a sentence for each key: where one may be of several kinds, it complains of each of them."""
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for item in items:
+        key, reason, got = _describe(item)
+        reasons.setdefault((key, got), []).append(reason)
+    return [f"{key}: {', or '.join(found)}{got}" for (key, got), found in reasons.items()]
+
+
+def _describe(item: Mapping[str, Any]) -> tuple[str, str, str]:
+    """One pydantic error: its dotted path, what is wrong, and what was given in its place."""
     dotted = ".".join(str(part) for part in item["loc"])
     keys = valid_keys()
     if item["type"] == "extra_forbidden":
         last = dotted.rpartition(".")[2]
         near = [key for key in keys if key.rpartition(".")[2] == last]  # the right name in the wrong section
         near += difflib.get_close_matches(dotted, keys + list(Config.model_fields), n=1, cutoff=0.0)
-        return f"{dotted}: unknown key (nearest: {near[0]})"
+        return dotted, f"unknown key (nearest: {near[0]})", ""
     # pydantic names the tried alternatives of a union behind the key; people know only the key
     key = next((key for key in keys if dotted == key or dotted.startswith(key + ".")), dotted)
     reason = item["msg"].removeprefix("Value error, ")
     got = "" if item["type"] == "value_error" else f" (got {item['input']!r})"
-    return f"{key}: {reason[0].lower()}{reason[1:]}{got}"
+    return key, reason[0].lower() + reason[1:], got
 
 
 def described_settings(model: type[BaseModel] = Config, prefix: str = "") -> Iterator[tuple[str, Any, str]]:

@@ -9,6 +9,10 @@ class TrainingError(Exception):
     """Training cannot go on (non-finite loss, out of memory); the message names the step. Exit code 3."""
 
 
+class NotFiniteError(TrainingError):
+    """The loss is no number any more."""
+
+
 class Interrupted(Exception):
     """A signal ended the run after its state was saved. Exit code 128 + signal."""
 

@@ -19,6 +19,7 @@ from .parts import fingerprint, make_trainer, settings_and_limits
 from .photographs import Photographs
 from .reports import plots
 from .reports.run import write_run_report
+from .training.checkpoint import Checkpoints
 from .training.distributed import Group, join_group
 from .training.find_lr import find_lr
 from .training.run_folder import RunFolder
@@ -64,6 +65,7 @@ def search_lr(config: Config, out: Path, steps: int = 100) -> float:
 
     Returns the suggested optim.lr: for batches of optim.lr_batch where that is set, else for the batch as it is.
     """
+    config = config.model_copy(update={"data": config.data.model_copy(update={"sizes": {}})})  # one size throughout
     device, manifest = _use_device(config), _manifest(config, RunFolder(out), "")
     trainer = make_trainer(config, Photographs(config, manifest), RunFolder(out), Group(), device)
     accumulate = config.train.accumulate
@@ -81,7 +83,7 @@ def _lead(config: Config, folder: RunFolder, group: Group, resume: str, announce
     manifest = _manifest(config, folder, resume)
     data = Photographs(config, manifest)
     saved = folder.checkpoint(fingerprint(config, manifest), force=resume == "force") if resume else None
-    trainer = make_trainer(config, data, folder, group, device)
+    trainer = make_trainer(config, data, folder, group, device, resumed=saved is not None)
     if saved is None:
         _start(config, folder, manifest, device)
     trainer.log = RunLog(folder.path, saved[1]["log"] if saved else None)
@@ -99,8 +101,8 @@ def _follow(config: Config, folder: RunFolder, group: Group) -> Outcome:
     device = _use_device(config)
     group.barrier()  # until rank 0 has prepared the run folder
     manifest = read_manifest(folder.path, config)
-    trainer = make_trainer(config, Photographs(config, manifest), folder, group, device)
-    saved = trainer.checkpoints.latest()
+    saved = Checkpoints(folder.path / "last").latest()
+    trainer = make_trainer(config, Photographs(config, manifest), folder, group, device, resumed=saved is not None)
     if saved:
         trainer.restore(*saved)
     progress = trainer.fit()

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,13 +13,13 @@ from paddle import nn
 from .config import Config
 from .data.dataset import Batch, plain_collate
 from .data.loader import TrainOrder, load, plain_order
-from .data.manifest import ClassInfo, Manifest
-from .models import build_model, check_sizes, head_prefix
-from .models.weights import load_pretrained
+from .data.manifest import Manifest
+from .models import build_model, check_sizes, head_prefixes
 from .optim import build_optimizer
 from .optim.schedules import Schedule, build_schedule
 from .photographs import Photographs
-from .serving.network import RECORD, WEIGHTS, describe, read_record, save_record
+from .pretrained import start_from
+from .serving.network import WEIGHTS, save_record
 from .training import checkpoint
 from .training.distributed import Group
 from .training.ema import Averaged
@@ -42,6 +41,7 @@ def model_options(config: Config) -> dict[str, Any]:
         "name": model.name,
         "stem": model.stem,
         "zero_init": model.zero_init,
+        "project_first": model.project_first,
         "drop_path": model.drop_path,
         "dropout": model.dropout,
         "layers": model.layers,
@@ -86,14 +86,6 @@ def settings_and_limits(config: Config) -> dict[str, Any]:
         "train.max_steps": config.train.max_steps,
         "train.max_minutes": config.train.max_minutes,
     }
-
-
-def _knows_classes(weights: str, classes: Sequence[ClassInfo]) -> bool:
-    """Whether a file's head may be kept: a run's own weights say which classes they are for."""
-    path = Path(weights).expanduser()
-    if path.name != WEIGHTS or not (path.parent / RECORD).exists():
-        return True
-    return describe(read_record(path.parent)).class_ids == [info.id for info in classes]
 
 
 def make_schedule(config: Config, order: TrainOrder) -> Schedule:
@@ -142,7 +134,7 @@ def make_step(config: Config, model: nn.Layer, group: Group, device: str) -> Ste
         decay_norms=optim.decay_norms,
         body_lr_factor=optim.body_lr_factor,
         layer_decay=optim.layer_decay,
-        head_prefix=head_prefix(model),
+        heads=head_prefixes(model),
     )
     precision, why = choose_precision(config.train.amp, device)
     log.info(why)
@@ -155,8 +147,10 @@ def make_step(config: Config, model: nn.Layer, group: Group, device: str) -> Ste
     return Step(model, optimizer, precision.scaler(), precision, group, reseed, watch)
 
 
-def make_trainer(config: Config, data: Photographs, folder: RunFolder, group: Group, device: str) -> Trainer:
-    """All parts of a run, built from its configuration."""
+def make_trainer(
+    config: Config, data: Photographs, folder: RunFolder, group: Group, device: str, *, resumed: bool = False
+) -> Trainer:
+    """All parts of a run, built from its configuration. resumed: its weights come from a checkpoint."""
     train, classes = config.train, data.manifest.classes
     with paddle.utils.unique_name.guard():
         options = model_options(config)
@@ -164,9 +158,8 @@ def make_trainer(config: Config, data: Photographs, folder: RunFolder, group: Gr
         others = {"data.sizes": config.data.sizes.values(), "data.eval_size": eval_sizes}
         check_sizes(config.model.name, config.data.size, others)
         model = build_model(num_classes=len(classes), **options)
-        if config.model.pretrained != "none":
-            keep_head = _knows_classes(config.model.pretrained, classes)
-            log.info("%s", load_pretrained(model, config.model.pretrained, keep_head=keep_head))
+        if config.model.pretrained != "none" and not resumed:
+            start_from(config.model.pretrained, model, data.preprocess, classes)
         step_fn = make_step(config, model, group, device)
     dataset, collate = data.training(), data.collate()
     order = TrainOrder(len(dataset), train.batch_size, config.run.seed, train.accumulate, group.rank, group.size)
@@ -213,5 +206,5 @@ def make_trainer(config: Config, data: Photographs, folder: RunFolder, group: Gr
         max_steps=train.max_steps,
         save_steps=train.save_steps,
         freeze_epochs=train.freeze_epochs,
-        head_prefix=head_prefix(model),
+        heads=head_prefixes(model),
     )

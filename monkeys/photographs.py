@@ -28,7 +28,7 @@ class Photographs:
     @property
     def preprocess(self) -> Preprocess:
         """Of evaluation and prediction, saved with the weights."""
-        return self._preprocess(self.config.data.eval_size or self._train_size(self.config.train.epochs))
+        return self._preprocess(self.config.data.eval_size or self._train_size(self.config.train.epochs - 1))
 
     def _preprocess(self, size: int) -> Preprocess:
         data = self.config.data
@@ -37,6 +37,7 @@ class Photographs:
         return Preprocess(size, fit=data.fit)
 
     def _train_size(self, epoch: int) -> int:
+        epoch = min(epoch, self.config.train.epochs - 1)  # a range test may have more steps than the plan
         reached = [first for first in self.config.data.sizes if first <= epoch]
         return self.config.data.sizes[max(reached)] if reached else self.config.data.size
 

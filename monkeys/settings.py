@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import (
     BaseModel,
@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 Fraction = float
+Side = Annotated[int, Field(ge=8, le=2048)]  # of a picture, in pixels
 
 
 class Section(BaseModel):
@@ -34,9 +35,9 @@ class RunConfig(Section):
 
 class DataConfig(Section):
     root: Path = Field(Path("data"), description="folder, archive or list file")
-    size: PositiveInt = Field(224, ge=8, le=2048, description="pixels per side of the network's input")
-    sizes: dict[NonNegativeInt, PositiveInt] = Field({}, description="progressive training size: first epoch -> pixels")
-    eval_size: NonNegativeInt = Field(0, description="pixels per side in evaluation; 0: as trained")
+    size: Side = Field(224, description="pixels per side of the network's input")
+    sizes: dict[NonNegativeInt, Side] = Field({}, description="progressive training size: first epoch -> pixels")
+    eval_size: int = Field(0, ge=0, le=2048, description="pixels per side in evaluation; 0: as trained")
     source_size: int = Field(0, ge=0, le=2048, description="pixels per side while augmented; 0: as trained")
     fit: Literal["squash", "crop"] = "squash"
     normalise: Literal["symmetric", "imagenet"] = Field("symmetric", description="[-1, 1], or ImageNet mean and std")
@@ -61,9 +62,9 @@ class DataConfig(Section):
             raise ValueError(
                 f"data.fold {self.fold} does not exist: with data.folds {self.folds} they are 0 to {self.folds - 1}"
             )
-        if any(size < 8 for size in self.sizes.values()):
-            raise ValueError("data.sizes: a picture needs at least 8 pixels per side")
         largest = max([self.size, *self.sizes.values()])
+        if 0 < self.eval_size < 8:
+            raise ValueError(f"data.eval_size {self.eval_size}: a picture needs at least 8 pixels per side")
         if 0 < self.source_size < largest:
             raise ValueError(f"data.source_size {self.source_size} is less than the {largest} pixels of training")
         return self
@@ -84,6 +85,7 @@ class ModelConfig(Section):
     pretrained: str = Field("none", description="none, imagenet, or the path of a weights file")
     stem: Literal["7x7", "3x3x3"] = "7x7"
     zero_init: bool = Field(False, description="last batch norm of each residual block starts at zero")
+    project_first: bool = Field(False, description="as PaddleClas: ResNet-18 and -34 project the first shortcut too")
     drop_path: Fraction = Field(0.0, ge=0, lt=1, description="stochastic depth: how often the last block is skipped")
     dropout: Fraction = Field(0.0, ge=0, lt=1, description="before the head")
     layers: str | None = Field(

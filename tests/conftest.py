@@ -17,8 +17,8 @@ def real_data() -> Path:
     return Path(folder).resolve()
 
 
-def paint(folder: Path, classes: dict[str, int], seed: int = 0, size: int = 40) -> Path:
-    """Class folders of small JPEGs, each a noisy picture whose bright bar tells the class."""
+def paint(folder: Path, classes: dict[str, int], seed: int = 0, size: int = 40, *, wide: bool = False) -> Path:
+    """Class folders of small JPEGs, each a noisy picture whose bright bar tells the class; square, or wide."""
     import cv2
     import numpy as np
 
@@ -29,6 +29,7 @@ def paint(folder: Path, classes: dict[str, int], seed: int = 0, size: int = 40) 
             coarse = rng.integers(0, 140, (8, 8, 3), dtype=np.uint8)
             image = cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC)
             image[:, 12 * number : 12 * number + 8] = 250
+            image = cv2.resize(image, (size * 3 // 2, size)) if wide else image
             cv2.imwrite(str(folder / name / f"{index}.jpg"), image)
     return folder
 

@@ -54,7 +54,7 @@ def refused(capsys, shrunk, photos, tmp_path):
         ("train.batch_size=64", "larger than the training set"),
         ("run.device=gpu", "CPU build"),
         ("optim.name=bfgs", "second order, for small networks"),
-        ("train.class_weights=[1, 2]", "class weights: 2 were given for 3 classes"),
+        ("train.class_weights=[1, 2]", "train.class_weights: 2 weights were given for 3 classes"),
         ("data.source_size=16", "less than the 32 pixels of training"),
         ("model.pretrained=missing.pdparams", "missing.pdparams"),
     ],

@@ -52,7 +52,7 @@ def test_each_example_is_five_lines():
 def test_the_model(run):
     model = run("A model")["model"]
     assert model(paddle.zeros([2, 3, 32, 32])).shape == [2, 3]
-    assert models.head_prefix(model) == "head."
+    assert models.head_prefixes(model) == ("head.",)
 
 
 def test_the_recipe(run):

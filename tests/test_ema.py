@@ -76,7 +76,7 @@ def test_a_frozen_body_keeps_weights_and_statistics(tmp_path):
     after = model_tensors(trainer.model)
     changed = {name for name, value in before.items() if (after[name] != value).any()}
     assert changed
-    assert all(name.startswith(trainer.head_prefix) for name in changed)
+    assert all(name.startswith(trainer.heads) for name in changed)
     longer = make_toy(tmp_path / "b", epochs=2, freeze_epochs=1)
     longer.fit()
     thawed = model_tensors(longer.model)

@@ -68,6 +68,7 @@ def test_the_run_folder_keeps_its_contract(trained):
     promised = "epoch step lr train_loss train_top1 val_loss val_top1 seconds img_per_s".split()
     assert list(rows(run / "history.csv")[0])[: len(promised)] == promised
     assert list(load_file(run / "best.safetensors")) == sorted(load_file(run / "best.safetensors"))
+    assert json.loads((run / "best.json").read_text())["temperature"] != 1
     metrics = json.loads((run / "metrics.json").read_text())
     assert metrics["selected_on_this_split"] is True
     assert metrics["n"] == 12
@@ -103,14 +104,48 @@ def test_a_finished_run_does_not_go_on_because_more_steps_are_allowed(trained, c
     assert "train.max_minutes 0.0 then, 500.0 now" in capsys.readouterr().err
 
 
-def test_the_head_of_a_run_is_kept_for_its_own_classes_only(trained, tmp_path, caplog):
+def test_the_head_is_kept_where_the_record_proves_its_classes(trained, tmp_path, caplog):
     photos, run, command = trained
     others = paint(tmp_path / "photos", {"m0": 16, "m1": 16, "m2": 16})
-    own = [f"run.dir={tmp_path}", f"model.pretrained={run / 'best.safetensors'}", "train.max_steps=1"]
-    for name, root in (("same", photos), ("other", others)):
-        assert train.main([*command, *own, f"run.name={name}", f"data.root={root}"]) == 0
+    unknown = tmp_path / "three.safetensors"
+    shutil.copy(run / "best.safetensors", unknown)
+    for name, root, weights in (
+        ("same", photos, run / "best.safetensors"),
+        ("other", others, run / "best.safetensors"),
+        ("unknown", photos, unknown),
+    ):
+        own = [f"run.dir={tmp_path}", f"run.name={name}", f"data.root={root}", "train.max_steps=1"]
+        assert train.main([*command, *own, f"model.pretrained={weights}"]) == 0
     said = [record.getMessage() for record in caplog.records if "tensors matched" in record.getMessage()]
-    assert ["head for other classes" in line for line in said] == [False, True]
+    assert ["perhaps for other classes" in line for line in said] == [False, True, True]
+
+
+def test_weights_of_another_normalisation_are_warned_of(trained, tmp_path, caplog):
+    _, run, command = trained
+    for name in ("symmetric", "imagenet"):
+        own = [f"run.dir={tmp_path}", f"run.name={name}", "train.max_steps=1", f"data.normalise={name}"]
+        assert train.main([*command, *own, f"model.pretrained={run / 'best.safetensors'}"]) == 0
+    said = [record.getMessage() for record in caplog.records if "trained with mean" in record.getMessage()]
+    assert len(said) == 1
+    assert "data.normalise=symmetric fits" in said[0]
+
+
+def test_a_run_goes_on_without_the_weights_it_started_from(trained, tmp_path, caplog):
+    _, run, command = trained
+    given = tmp_path / "given.safetensors"
+    shutil.copy(run / "best.safetensors", given)
+    own = [*command, f"run.dir={tmp_path}", f"model.pretrained={given}"]
+    assert train.main(own) == 0
+    done = tmp_path / "monkeys_cpu"
+    before = (done / "history.csv").read_bytes(), (done / "best.safetensors").read_bytes()
+    given.unlink()
+    (done / "last" / "finished.json").unlink()
+    for file in sorted((done / "last").glob("step-*"))[-2:]:  # back to the checkpoint of the epoch before
+        file.unlink()
+    assert train.main([*own, "--resume", "auto"]) == 0
+    again = [line.split(b",")[:7] for line in (done / "history.csv").read_bytes().splitlines()]
+    assert again == [line.split(b",")[:7] for line in before[0].splitlines()]
+    assert (done / "best.safetensors").read_bytes() == before[1]
 
 
 def test_an_existing_run_is_not_overwritten_unasked(trained, capsys):

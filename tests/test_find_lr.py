@@ -7,7 +7,7 @@ import pytest
 from toy import make_toy
 
 from monkeys.cli import train
-from monkeys.errors import UserError
+from monkeys.errors import TrainingError, UserError
 from monkeys.training.checkpoint import model_tensors, optimizer_tensors
 from monkeys.training.find_lr import find_lr, suggest
 
@@ -48,9 +48,21 @@ def test_a_loss_that_never_falls_gets_no_suggestion():
         suggest([1e-6, 1e-5, 1e-4], [1.0, 2.0, float("inf")])
 
 
+def test_memory_that_runs_out_is_not_taken_for_a_rate_too_high(tmp_path, monkeypatch):
+    trainer = make_toy(tmp_path)
+
+    def no_room(*_: object) -> np.ndarray:
+        raise MemoryError
+
+    monkeypatch.setattr(trainer.step_fn, "_micro_batch", no_room)
+    with pytest.raises(TrainingError, match="memory ran out at step 0"):
+        find_lr(trainer.step_fn, trainer.train(0, 4), accumulate=1, steps=4)
+
+
 def test_the_command_suggests_a_rate_and_leaves_no_run(photos, shrunk, tmp_path, capsys):
     recipe = str(Path(__file__).parents[1] / "configs" / "monkeys_cpu.yaml")
     arguments = ["-c", recipe, "--find-lr", "-o", *shrunk, f"data.root={photos}", "optim.lr_batch=64"]
+    arguments += ["data.sizes={0: 24, 1: 32}"]  # of the whole plan; the test has one size
     assert train.main(arguments) == 0
     said = capsys.readouterr().out
     assert "suggested: -o optim.lr=" in said

@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 import paddle
 import pytest
-from untrained import CLASSES, make_run
+from untrained import CLASSES, TEMPERATURE, make_run
 
 from monkeys.cli import eval as eval_command
 from monkeys.config import load_config, to_yaml
 from monkeys.models import build_model
 from monkeys.serving.network import load_network
 from monkeys.training.checkpoint import Checkpoints, model_tensors
+from monkeys.training.engine import score
 
 
 @pytest.fixture
@@ -41,6 +42,21 @@ def test_the_last_weights_are_those_of_the_checkpoint(run, average):
     for name, value in own.items():
         np.testing.assert_array_equal(found[name], value * (2 if average else 1))
     assert any((model_tensors(load_network(run).model)[name] != value).any() for name, value in own.items())
+
+
+def test_the_confidence_of_the_last_weights_is_fitted_to_them(run):
+    end_of_training(run)
+    assert eval_command.main([str(run), "--weights", "last"]) == 0
+    folder = run / "eval-val-last"
+    fitted = json.loads((folder / "metrics.json").read_text())["loss"]
+    network = load_network(run, weights="last")
+    predictions = list(csv.DictReader((folder / "predictions.csv").open()))
+    images = np.stack([network.preprocess(run.parents[1] / "photos" / row["path"]) for row in predictions])
+    labels = np.array([network.class_ids.index(row["label"]) for row in predictions])
+    logits = network.model(paddle.to_tensor(images)).numpy()
+    losses = [score(logits / temperature, labels)[0] / len(labels) for temperature in (0.5, 1, TEMPERATURE, 3, 10)]
+    assert fitted <= min(losses) + 1e-6
+    assert abs(fitted - losses[2]) > 1e-3  # that of the best weights is another one
 
 
 def test_both_evaluations_stand_side_by_side(run, capsys):

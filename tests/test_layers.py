@@ -17,7 +17,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("training",),
     ("serving",),
     ("reports",),
-    ("photographs", "assessment", "parts", "dashboard", "experiment"),
+    ("photographs", "pretrained", "assessment", "parts", "dashboard", "experiment"),
     ("cli",),
 )
 ORDER = {room: (level, place) for level, rooms in enumerate(LAYERS) for place, room in enumerate(rooms)}

@@ -8,7 +8,7 @@ import paddle
 import pytest
 
 from monkeys.errors import UserError
-from monkeys.models import MODELS, build_model, describe, find_model, head_prefix
+from monkeys.models import MODELS, build_model, describe, find_model, head_prefixes
 from monkeys.models.layers import DropPath, depth_probabilities, fan_in, initialise
 from monkeys.models.plain import NETWORKS
 from monkeys.models.summary import count_multiply_adds, count_parameters
@@ -111,7 +111,7 @@ def test_number_of_classes_must_be_positive():
 def test_head_prefix_names_the_layer_that_gives_the_logits():
     for name in ("resnet18", "efficientnet_b0", "googlenet", "lenet", "mobilenet_v1", "shufflenet_v2_x0_25"):
         model = build_model(name, 7)
-        head = [tensor for key, tensor in model.state_dict().items() if key.startswith(head_prefix(model))]
+        head = [tensor for key, tensor in model.state_dict().items() if key.startswith(head_prefixes(model)[0])]
         assert len(head) == 2, name
         assert all(tensor.shape[-1] == 7 for tensor in head), name
 

@@ -13,6 +13,7 @@ import paddle
 import pytest
 
 from monkeys.errors import UserError
+from monkeys.models import build_model, head_prefixes
 from monkeys.optim import DECOUPLED, OPTIMIZERS, build_optimizer
 from monkeys.optim.adamp import project
 from monkeys.optim.groups import block_depths, lr_factors
@@ -290,7 +291,7 @@ def test_the_body_moves_at_its_own_rate(name: str) -> None:
     """A body factor of 0.25 is the same as training the body at a quarter of the rate; set_lr moves both."""
     with paddle.utils.unique_name.guard():
         grouped, slow, fast = Quadratic(), Quadratic(), Quadratic()
-        optimizer = build_optimizer(name, grouped, lr=9.0, weight_decay=0.1, body_lr_factor=0.25, head_prefix="head.")
+        optimizer = build_optimizer(name, grouped, lr=9.0, weight_decay=0.1, body_lr_factor=0.25, heads=("head.",))
         advance(grouped, optimizer, 4, lr=0.4)
         advance(slow, build_optimizer(name, slow, lr=9.0, weight_decay=0.1), 4, lr=0.1)
         advance(fast, build_optimizer(name, fast, lr=9.0, weight_decay=0.1), 4, lr=0.4)
@@ -307,7 +308,7 @@ def test_gradients_are_clipped_by_their_common_norm_also_in_groups() -> None:
         norm = math.sqrt(sum(float((g * g).sum()) for g in gradients.values()))
         assert norm > 1
         optimizer = build_optimizer(
-            "sgd", model, lr=LR, weight_decay=0.3, clip_norm=1.0, body_lr_factor=0.5, head_prefix="head."
+            "sgd", model, lr=LR, weight_decay=0.3, clip_norm=1.0, body_lr_factor=0.5, heads=("head.",)
         )
         advance(model, optimizer, 1)
     for key, value in model.values().items():
@@ -334,7 +335,7 @@ def test_frozen_parameters_stay_and_join_later() -> None:
 def test_a_second_optimizer_forgets_the_first_ones_settings() -> None:
     with paddle.utils.unique_name.guard():
         model, plain = Quadratic(), Quadratic()
-        build_optimizer("sgd", model, lr=LR, weight_decay=0.5, body_lr_factor=0.1, head_prefix="head.")
+        build_optimizer("sgd", model, lr=LR, weight_decay=0.5, body_lr_factor=0.1, heads=("head.",))
         advance(model, build_optimizer("sgd", model, lr=LR), 2)
         advance(plain, build_optimizer("sgd", plain, lr=LR), 2)
     for key, value in model.values().items():
@@ -357,17 +358,30 @@ def test_depth_is_counted_in_blocks_and_norms_belong_to_the_one_before() -> None
 
 
 def test_the_rate_falls_with_the_distance_from_the_head() -> None:
-    factors = lr_factors(NAMES, "fc.", 0.5, 0.8)
+    factors = lr_factors(NAMES, ("fc.",), 0.5, 0.8)
     assert factors["fc.weight"] == factors["fc.bias"] == 1.0
     assert factors["layer2.0.conv1.weight"] == 0.5
     assert factors["layer1.1.conv1.weight"] == pytest.approx(0.5 * 0.8)
     assert factors["bn1.bias"] == pytest.approx(0.5 * 0.8**3)
-    assert set(lr_factors(NAMES, "", 1.0, 1.0).values()) == {1.0}
+    assert set(lr_factors(NAMES, (), 1.0, 1.0).values()) == {1.0}
 
 
 def test_auxiliary_heads_are_heads() -> None:
-    factors = lr_factors({"body.0.weight": 4, "aux1.fc.weight": 2, "fc.weight": 2}, "fc.", 0.5, 0.8)
+    factors = lr_factors({"body.0.weight": 4, "aux1.fc.weight": 2, "fc.weight": 2}, ("fc.", "aux1.fc."), 0.5, 0.8)
     assert factors == {"body.0.weight": 0.5, "aux1.fc.weight": 1.0, "fc.weight": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("name", "new"),
+    [("googlenet", ("fc.", "aux1.fc.", "aux2.fc.")), ("paddle_googlenet", ("_fc_out.", "_out1.", "_out2."))],
+)
+def test_new_heads_of_both_googlenets_learn_at_the_full_rate(name: str, new: tuple[str, ...]) -> None:
+    model = build_model(name, 3)
+    axes = {key: len(parameter.shape) for key, parameter in model.named_parameters()}
+    factors = lr_factors(axes, head_prefixes(model), 0.1, 1.0)
+    full = {key for key, factor in factors.items() if factor == 1}
+    assert full == {key for key in axes if key.startswith(new)}
+    assert len(full) == 2 * len(new)
 
 
 @pytest.mark.parametrize(
@@ -379,9 +393,9 @@ def test_auxiliary_heads_are_heads() -> None:
         ({"weight_decay": -1.0}, "optim.weight_decay"),
         ({"momentum": 1.0}, "optim.momentum"),
         ({"clip_norm": -1.0}, "optim.clip_norm"),
-        ({"body_lr_factor": 0.0, "head_prefix": "head."}, "optim.body_lr_factor"),
-        ({"layer_decay": 1.5, "head_prefix": "head."}, "optim.layer_decay"),
-        ({"body_lr_factor": 0.1, "head_prefix": "tail."}, "no head named 'tail.'"),
+        ({"body_lr_factor": 0.0, "heads": ("head.",)}, "optim.body_lr_factor"),
+        ({"layer_decay": 1.5, "heads": ("head.",)}, "optim.layer_decay"),
+        ({"body_lr_factor": 0.1, "heads": ("tail.",)}, "no head named 'tail.'"),
         ({"layer_decay": 0.5}, "no head named ''"),
     ],
 )

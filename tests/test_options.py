@@ -1,11 +1,13 @@
-"""Every option of training takes two steps with the real parts, alone and all together."""
+"""Every option of training takes two steps with the real parts, alone and all together, and makes a difference."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
 import pytest
+from conftest import paint
 
 from monkeys.cli import train
 from monkeys.errors import UserError
@@ -17,40 +19,62 @@ OPTIONS = {
     "inverse class weights": ["train.class_weights=inverse"],
     "given class weights": ["train.class_weights=[1, 2, 0.5]"],
     "averaged weights": ["train.ema=0.9"],
-    "mixup": ["augment.mixup=0.2", "augment.plain_epochs=1"],
-    "cutmix": ["augment.cutmix=1.0", "augment.mix_prob=0.5"],
+    "mixup": ["augment.mixup=0.2"],
+    "mixup but in the last epoch": ["augment.mixup=0.2", "augment.plain_epochs=1"],
+    "cutmix": ["augment.cutmix=1.0"],
+    "cutmix in some batches": ["augment.cutmix=1.0", "augment.mix_prob=0.7"],
+    "both": ["augment.cutmix=1.0", "augment.mixup=0.2"],
     "erasing": ["augment.erase=0.5"],
+    "decay": ["optim.weight_decay=0.05"],
     "decay without norms": ["optim.weight_decay=0.05", "optim.decay_norms=false"],
     "clipping": ["optim.clip_norm=0.1"],
+    "slower body": ["optim.body_lr_factor=0.1"],
     "layer rates": ["optim.body_lr_factor=0.1", "optim.layer_decay=0.8"],
     "scaled rate": ["optim.lr_batch=128"],
     "frozen body": ["train.freeze_epochs=1"],
     "stem": ["model.stem=3x3x3"],
-    "zero norm": ["model.zero_init=true"],
+    "first shortcut": ["model.project_first=true"],
+    "last norm not zero": ["model.zero_init=false"],
     "stochastic depth": ["model.drop_path=0.1"],
     "dropout": ["model.dropout=0.3"],
     "initialisation": ["model.init=he"],
     "progressive size": ["data.sizes={0: 24, 1: 32}"],
     "augmented larger": ["data.source_size=48"],
     "larger in evaluation": ["data.eval_size=40"],
-    "cropped, ImageNet statistics": ["data.fit=crop", "data.normalise=imagenet"],
+    "cropped": ["data.fit=crop"],
+    "ImageNet statistics": ["data.normalise=imagenet"],
     "accumulation": ["train.accumulate=2"],
     "imgaug itself": ["augment.engine=imgaug", "augment.recipe=report"],
     "stopping rules": ["train.patience=3", "train.min_weight_change=1e-9", "train.min_grad_norm=1e-9"],
 }
 _NOT_BESIDE_OTHERS = ("given class weights", "imgaug itself")
+_LEAVES_THE_WEIGHTS = ("stopping rules",)
 TOGETHER = [text for name, texts in OPTIONS.items() if name not in _NOT_BESIDE_OTHERS for text in texts]
 
 
+@pytest.fixture(scope="module")
+def seen() -> dict[tuple[str, str], str]:
+    """Weights and preprocessing of the options so far, with their names."""
+    return {}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("overrides", [*OPTIONS.values(), TOGETHER], ids=[*OPTIONS, "all together"])
-def test_two_steps(overrides, photos, shrunk, tmp_path):
+@pytest.mark.parametrize("name", ["plain", *OPTIONS, "all together"])
+def test_two_steps(name, seen, shrunk, tmp_path):
+    """No option leaves everything as it was, nor does the same as another one."""
+    photos = paint(tmp_path / "photos", {"n0": 16, "n1": 12, "n2": 8}, wide=True)
+    overrides = {"plain": [], "all together": TOGETHER, **OPTIONS}[name]
     # 30 pictures in batches of 16: an epoch is one step
     own = [f"data.root={photos}", "train.batch_size=16", "train.max_steps=2"]
     assert train.main(["-c", RECIPE, "-o", *shrunk, *own, *overrides]) == 0
-    metrics = json.loads((tmp_path / "runs" / "monkeys_cpu" / "metrics.json").read_text())
+    run = tmp_path / "runs" / "monkeys_cpu"
+    metrics = json.loads((run / "metrics.json").read_text())
     assert metrics["n"] >= 3
     assert metrics["loss"] < 50
+    weights = hashlib.sha256(max((run / "last").glob("*.safetensors")).read_bytes()).hexdigest()
+    outcome = weights, str(json.loads((run / "best.json").read_text())["preprocess"])
+    twin = seen.setdefault(outcome, name)
+    assert twin == ("plain" if name in _LEAVES_THE_WEIGHTS else name)
 
 
 def test_sizes_that_a_network_cannot_take_are_refused(photos, shrunk, capsys):

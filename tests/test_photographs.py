@@ -14,6 +14,17 @@ from monkeys.data.image import Preprocess, decode
 from monkeys.data.manifest import build_manifest
 from monkeys.photographs import Photographs
 
+BATCHES = {
+    "plain": (),
+    "mixup": ("augment.mixup=1.0",),
+    "cutmix": ("augment.cutmix=1.0",),
+    "never mixed": ("augment.cutmix=1.0", "augment.mixup=1.0", "augment.mix_prob=0"),
+    "plain at the end": ("augment.cutmix=1.0", "augment.erase=1.0", "augment.plain_epochs=2"),
+    "erased": ("augment.erase=1.0",),
+    "smoothed": ("train.label_smoothing=0.1",),
+    "weighted": ("train.class_weights=[1, 2, 3]",),
+    "imagenet": ("data.normalise=imagenet",),
+}
 RECIPE = Path(__file__).parents[1] / "configs" / "monkeys_cpu.yaml"
 
 
@@ -30,6 +41,39 @@ def seen(photos, shrunk, tmp_path):
 
 def sides(data: Photographs) -> list[int]:
     return [data.training()[Key(epoch, 0)].image.shape[0] for epoch in range(2)]
+
+
+def test_what_is_evaluated_has_the_size_of_the_last_epoch(seen):
+    """Of two epochs the second is the last: a size from the third on is never trained at."""
+    assert seen("data.sizes={0: 16, 1: 24}").preprocess.size == 24
+    late = seen("data.sizes={0: 16, 2: 24}")
+    assert late.preprocess.size == 16
+    assert late.training()[Key(7, 0)].image.shape == (16, 16, 3)  # a range test may see more epochs than planned
+
+
+def test_every_way_to_change_a_batch_is_connected(seen):
+    """Images, targets, or both of a batch differ from the plain ones."""
+    samples = {name: seen(*overrides) for name, overrides in BATCHES.items()}
+    batches = {
+        name: data.collate()([data.training()[Key(0, index)] for index in range(0, 30, 4)])
+        for name, data in samples.items()
+    }
+    contents = {name: (batch.images.tobytes(), batch.targets.tobytes()) for name, batch in batches.items()}
+    changed = {
+        name: tuple(a != b for a, b in zip(content, contents["plain"], strict=True))
+        for name, content in contents.items()
+    }
+    assert changed == {
+        "plain": (False, False),
+        "mixup": (True, True),
+        "cutmix": (True, True),
+        "never mixed": (False, False),
+        "plain at the end": (False, False),
+        "erased": (True, False),
+        "smoothed": (False, True),
+        "weighted": (False, True),
+        "imagenet": (True, False),
+    }
 
 
 @pytest.mark.parametrize("source", ["data.source_size=0", "data.source_size=40"])

@@ -7,7 +7,7 @@ import paddle
 import pytest
 
 from monkeys.errors import UserError
-from monkeys.models import MODELS, build_model, head_prefix
+from monkeys.models import MODELS, build_model, head_prefixes
 from monkeys.models.plain import NETWORKS, PlainNet, tokenize
 from monkeys.models.summary import count_parameters
 
@@ -93,7 +93,7 @@ def test_every_word_becomes_its_layers():
     assert kinds == [*conv, *conv, "MaxPool2D", "Dropout", "AvgPool2D", "Flatten", "Linear", "ReLU", "Dropout"]
     assert [layer.p for layer in model.body if isinstance(layer, paddle.nn.Dropout)] == [0.3, 0.5]
     assert tuple(model.head.weight.shape) == (7, 3)
-    assert head_prefix(model) == "head."
+    assert head_prefixes(model) == ("head.",)
 
 
 def test_the_last_layer_gives_way_to_the_classes_and_has_no_relu():

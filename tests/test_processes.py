@@ -158,6 +158,16 @@ def test_two_processes_take_the_steps_of_one_that_accumulates(alone):
 
 
 @pytest.mark.slow
+def test_two_processes_thaw_a_frozen_body_as_one_does(alone):
+    frozen = (*PLAIN_STEPS, "train.freeze_epochs=1")
+    finish(start(alone, "ranks-thawed", *frozen, "train.processes=2", "train.accumulate=1"))
+    finish(start(alone, "one-thawed", *frozen, "train.processes=1", "train.accumulate=2"))
+    ends = [Checkpoints(alone / name / "last").latest()[0] for name in ("ranks-thawed", "one-thawed")]
+    for name in (name for name in ends[0] if name.startswith("model/") and not name.endswith(("_mean", "_variance"))):
+        np.testing.assert_allclose(ends[0][name], ends[1][name], atol=1e-5, err_msg=name)
+
+
+@pytest.mark.slow
 def test_only_rank_0_writes(alone):
     """Rank 1 trains a whole run in this process, and the folder stays as it is."""
     from monkeys.config import load_config

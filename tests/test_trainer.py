@@ -150,7 +150,7 @@ def test_a_frozen_body_stays_as_it_is(tmp_path):
     trainer.fit()
     changed = {name for name, value in model_tensors(trainer.model).items() if (value != before[name]).any()}
     assert changed
-    assert all(name.startswith(trainer.head_prefix) for name in changed)
+    assert all(name.startswith(trainer.heads) for name in changed)
 
 
 def test_a_run_resumed_while_frozen_goes_on_once_thawed(tmp_path):

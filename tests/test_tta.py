@@ -10,7 +10,7 @@ from untrained import make_run
 
 from monkeys.cli import eval as eval_command
 from monkeys.data.dataset import Batch
-from monkeys.models import build_model
+from monkeys.models import MODELS, build_model
 from monkeys.training.tta import predict_with_tta, view_sizes
 
 
@@ -35,6 +35,12 @@ def test_the_mean_of_image_and_mirror_image(batch):
 
 def test_the_larger_view_fits_the_strides_of_the_network():
     assert [view_sizes(size) for size in (64, 100, 224)] == [(64, 96), (100, 128), (224, 256)]
+
+
+def test_views_that_a_network_cannot_take_are_left_out():
+    assert MODELS["resnet18"].taken((224, 256)) == (224, 256)
+    assert MODELS["alexnet"].taken((224, 256)) == MODELS["paddle_googlenet"].taken((224, 256)) == (224,)
+    assert MODELS["network_84_8153"].taken((64, 96)) == (64,)
 
 
 def test_a_mirrored_input_gives_the_same_answer(batch):

@@ -10,7 +10,7 @@ import paddle
 
 from monkeys.data.dataset import Collate, Dataset, as_they_are
 from monkeys.data.loader import TrainOrder, load, plain_order
-from monkeys.models import build_model, head_prefix
+from monkeys.models import build_model, head_prefixes
 from monkeys.optim import build_optimizer
 from monkeys.optim.schedules import build_schedule
 from monkeys.training import checkpoint
@@ -106,6 +106,6 @@ def make_toy(
         group=group,
         fingerprint={},
         epochs=epochs,
-        head_prefix=head_prefix(model),
+        heads=head_prefixes(model),
         **options,
     )

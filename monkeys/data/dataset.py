@@ -127,5 +127,5 @@ def class_weights(labels: np.ndarray, classes: int, rule: str | Sequence[float])
     else:
         weights = np.asarray(rule, dtype=np.float64)
         if weights.shape != (classes,):
-            raise UserError(f"class weights: {weights.size} were given for {classes} classes")
+            raise UserError(f"train.class_weights: {weights.size} weights were given for {classes} classes")
     return (weights * counts.sum() / (weights * counts).sum()).astype(np.float32)

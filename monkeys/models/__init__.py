@@ -16,18 +16,26 @@ from .table import MODELS, ModelEntry
 if TYPE_CHECKING:
     from paddle import nn
 
-__all__ = ["MODELS", "ModelEntry", "build_model", "check_sizes", "describe", "find_model", "head_prefix"]
+__all__ = ["MODELS", "ModelEntry", "build_model", "check_sizes", "describe", "find_model", "head_prefixes"]
 
 
 # Which families take which options of `build_model`; "network" are the named lists of plain.py.
 _TAKERS: dict[str, tuple[str, ...]] = {
     "stem": ("resnet",),
     "zero_init": ("resnet",),
+    "project_first": ("resnet",),
     "drop_path": ("resnet", "efficientnet"),
     "dropout": ("resnet", "efficientnet"),
     "layers": ("plain",),
 }
-_DEFAULTS = {"stem": "7x7", "zero_init": "false", "drop_path": "0", "dropout": "0", "layers": "null"}
+_DEFAULTS = {
+    "stem": "7x7",
+    "zero_init": "false",
+    "project_first": "false",
+    "drop_path": "0",
+    "dropout": "0",
+    "layers": "null",
+}
 
 
 def build_model(
@@ -36,6 +44,7 @@ def build_model(
     *,
     stem: str = "7x7",
     zero_init: bool = False,
+    project_first: bool = False,
     drop_path: float = 0.0,
     dropout: float = 0.0,
     layers: str | Sequence[str] | None = None,
@@ -53,6 +62,7 @@ def build_model(
     given = {
         "stem": stem != "7x7",
         "zero_init": zero_init,
+        "project_first": project_first,
         "drop_path": drop_path != 0,
         "dropout": dropout != 0,
         "layers": layers is not None,
@@ -61,9 +71,14 @@ def build_model(
     if entry.family == "resnet":
         from .resnet import ResNet
 
-        depth = int(name.removeprefix("resnet"))
         model: nn.Layer = ResNet(
-            depth, num_classes, stem=stem, zero_init=zero_init, drop_path=drop_path, dropout=dropout
+            int(name.removeprefix("resnet")),
+            num_classes,
+            stem=stem,
+            zero_init=zero_init,
+            project_first=project_first,
+            drop_path=drop_path,
+            dropout=dropout,
         )
     elif entry.family == "efficientnet":
         from .efficientnet import EfficientNetB0
@@ -104,9 +119,12 @@ def find_model(name: str) -> ModelEntry:
     raise UserError(f'model.name: unknown model "{name}"{hint}; known: {", ".join(MODELS)}')
 
 
-def head_prefix(model: nn.Layer) -> str:
-    """Prefix of the classification head's parameter names, such as "fc."; for networks from `build_model`."""
-    return model.head_prefixes[0]
+def head_prefixes(model: nn.Layer) -> tuple[str, ...]:
+    """What the parameter names of the classification head begin with, such as "fc.", and then those of auxiliary heads.
+
+    For networks from `build_model`.
+    """
+    return tuple(model.head_prefixes)
 
 
 def describe(name: str) -> tuple[int, float, int]:

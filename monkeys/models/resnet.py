@@ -23,13 +23,13 @@ class BasicBlock(nn.Layer):
 
     expansion = 1
 
-    def __init__(self, channels: int, width: int, stride: int, drop_path: float) -> None:
+    def __init__(self, channels: int, width: int, stride: int, drop_path: float, project: bool = False) -> None:
         super().__init__()
         self.conv1 = conv(channels, width, 3, stride)
         self.bn1 = nn.BatchNorm2D(width)
         self.conv2 = conv(width, width, 3)
         self.bn2 = nn.BatchNorm2D(width)
-        self.downsample = projection(channels, width, stride)
+        self.downsample = projection(channels, width, stride, project)
         self.drop_path = DropPath(drop_path)
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
@@ -47,7 +47,7 @@ class Bottleneck(nn.Layer):
 
     expansion = 4
 
-    def __init__(self, channels: int, width: int, stride: int, drop_path: float) -> None:
+    def __init__(self, channels: int, width: int, stride: int, drop_path: float, project: bool = False) -> None:
         super().__init__()
         self.conv1 = conv(channels, width, 1)
         self.bn1 = nn.BatchNorm2D(width)
@@ -55,7 +55,7 @@ class Bottleneck(nn.Layer):
         self.bn2 = nn.BatchNorm2D(width)
         self.conv3 = conv(width, width * self.expansion, 1)
         self.bn3 = nn.BatchNorm2D(width * self.expansion)
-        self.downsample = projection(channels, width * self.expansion, stride)
+        self.downsample = projection(channels, width * self.expansion, stride, project)
         self.drop_path = DropPath(drop_path)
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
@@ -83,7 +83,8 @@ class ResNet(nn.Layer):
 
     `stem` "7x7" is one 7×7 convolution of stride 2; "3x3x3" is three 3×3 ones of 32, 32 and 64 filters, the first with
     the stride (arXiv 1812.01187). `zero_init` starts every block as its shortcut (last batch-norm scale 0).
-    `drop_path` is the stochastic depth of the last block, falling linearly to 0 at the first.
+    `project_first` puts a convolution on the first shortcut of 18 and 34 layers too, as PaddleClas does (others have it
+    anyway). `drop_path` is the stochastic depth of the last block, falling linearly to 0 at the first.
     """
 
     head_prefixes = ("fc.",)
@@ -95,6 +96,7 @@ class ResNet(nn.Layer):
         *,
         stem: str = "7x7",
         zero_init: bool = False,
+        project_first: bool = False,
         drop_path: float = 0.0,
         dropout: float = 0.0,
     ) -> None:
@@ -104,7 +106,7 @@ class ResNet(nn.Layer):
         self.bn1 = nn.BatchNorm2D(WIDTHS[0])
         self.maxpool = nn.MaxPool2D(3, stride=2, padding=1)
         drops = iter(depth_probabilities(drop_path, sum(counts)))
-        self.layer1 = _stage(block, WIDTHS[0], WIDTHS[0], counts[0], 1, drops)
+        self.layer1 = _stage(block, WIDTHS[0], WIDTHS[0], counts[0], 1, drops, project_first)
         self.layer2 = _stage(block, WIDTHS[0] * block.expansion, WIDTHS[1], counts[1], 2, drops)
         self.layer3 = _stage(block, WIDTHS[1] * block.expansion, WIDTHS[2], counts[2], 2, drops)
         self.layer4 = _stage(block, WIDTHS[2] * block.expansion, WIDTHS[3], counts[3], 2, drops)
@@ -126,9 +128,9 @@ class ResNet(nn.Layer):
                 initializer.Constant(0.0)(layer.last_norm().weight)
 
 
-def projection(channels: int, filters: int, stride: int) -> nn.Sequential | None:
-    """1×1 convolution and batch norm for a shortcut whose size changes, None where the input itself fits."""
-    if stride == 1 and channels == filters:
+def projection(channels: int, filters: int, stride: int, project: bool = False) -> nn.Sequential | None:
+    """1×1 convolution and batch norm for a shortcut whose size changes; else, unless asked for, None."""
+    if stride == 1 and channels == filters and not project:
         return None
     return nn.Sequential(conv(channels, filters, 1, stride), nn.BatchNorm2D(filters))
 
@@ -148,7 +150,8 @@ def _stage(
     count: int,
     stride: int,
     drops: Iterator[float],
+    project: bool = False,
 ) -> nn.Sequential:
-    first = block(channels, width, stride, next(drops))
+    first = block(channels, width, stride, next(drops), project)
     rest = [block(width * block.expansion, width, 1, next(drops)) for _ in range(count - 1)]
     return nn.Sequential(first, *rest)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -23,6 +24,11 @@ class ModelEntry:
     smallest: int = 32
     largest: int | None = None
     fixed_size: bool = False
+
+    def taken(self, sizes: Sequence[int]) -> tuple[int, ...]:
+        """Those that a network takes which was built for the first of them."""
+        most = sizes[0] if self.fixed_size else self.largest or max(sizes)
+        return tuple(size for size in sizes if size <= most)
 
     @property
     def figures(self) -> str:

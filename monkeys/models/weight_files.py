@@ -15,6 +15,7 @@ from .pickled import Array, Machine, Refused
 
 _BIG, _TABLE = "UnpackBigParamInfor@@", "StructuredToParameterName@@"
 _DAMAGE = (ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError, MemoryError)
+_CONVERT = "convert it first: safetensors.torch.save_file(torch.load(FILE, weights_only=True), 'weights.safetensors')"
 _ZIP, _PICKLE = b"PK\x03\x04", b"\x80"
 
 
@@ -26,10 +27,7 @@ def read_weights(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise UserError(f"{path}: cannot read weights ({error.strerror})") from None
     if start[:4] == _ZIP:
-        raise UserError(
-            f"{path} is a PyTorch file or another archive; convert it first: "
-            "safetensors.torch.save_file(torch.load(FILE, weights_only=True), 'weights.safetensors')"
-        )
+        raise UserError(f"{path} is a PyTorch file or another archive; {_CONVERT}")
     # safetensors start with the length of their header, whose lowest byte may well be a pickle's first.
     if start[4:9] == b"\0\0\0\0{":
         return read_safetensors(path)
@@ -57,7 +55,7 @@ def read_pdparams(path: Path) -> dict[str, Any]:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             top, size = Machine().run(data), len(data)
         if type(top) is not dict:
-            raise Refused("it holds no dictionary of tensors")
+            raise Refused(f"it holds no dictionary of tensors; if it is an old PyTorch file, {_CONVERT}")
         return dict(_flatten(_joined(top, size), "", set()))
     except Refused as error:
         raise UserError(f"{path} cannot be read as weights: {error}") from None

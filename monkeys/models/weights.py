@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +15,7 @@ from . import download
 from .weight_files import read_weights
 from .weight_names import Renamed, rename
 
-log = logging.getLogger("monkeys")
-
+_PROJECTION = "layer1.0.downsample.0.weight"
 LEAST_FIT = 0.9  # share of the body's values, of the network and of the file, that have to find each other
 
 
@@ -26,6 +24,7 @@ class WeightReport:
     """What became of a file. left_out: its name → reason; missing: names of the network that stay as initialised."""
 
     source: str
+    project: str  # whose names the file has
     matched: tuple[str, ...]
     left_out: dict[str, str]
     missing: tuple[str, ...]
@@ -66,8 +65,9 @@ def load_pretrained(
     renamed = rename(read_weights(path), target, str(path))
     heads = tuple(getattr(model, "head_prefixes", ()))
     report, arrays = _match(renamed, target, heads, str(path), keep_head)
-    missing, unexpected = model.set_state_dict(arrays)
-    if unexpected or set(missing) != set(report.missing):
+    rest = {name: value for name, value in model.state_dict().items() if name not in arrays}
+    missing, unexpected = model.set_state_dict(rest | arrays)  # all of them: Paddle warns of each that is not given
+    if unexpected or missing:
         raise UserError(f"{path}: the network did not take {[*unexpected, *missing][:3]}")
     return report
 
@@ -82,19 +82,20 @@ def _match(
     for name, value in renamed.tensors.items():
         array = value.T if transpose and _is_linear(name, value, target) else value
         foreign = heads and name.startswith(heads) and not keep_head
-        reason = "head for other classes" if foreign else _misfit(name, array, target, heads)
+        reason = "head, perhaps for other classes" if foreign else _misfit(name, array, target, heads)
         if reason:
             left_out[renamed.origin[name]] = reason
         elif not np.isfinite(array).all():
             raise UserError(f"{source}: {renamed.origin[name]} holds values that are not finite")
         else:
             arrays[name] = np.ascontiguousarray(array, dtype=np.float32)
-    if renamed.project == "PaddleClas" and "blocks.0.short.conv.weight" in left_out:
-        # PaddleClas' ResNet-18 and -34 project the first shortcut, which the published network passes through.
-        log.warning("%s: no place for the projection on its first shortcut; the features will differ", source)
     missing = tuple(name for name in target if name not in arrays)
-    report = WeightReport(source, tuple(arrays), left_out, missing)
+    report = WeightReport(source, renamed.project, tuple(arrays), left_out, missing)
     _check_fit(report, renamed, target, heads)
+    if _PROJECTION in renamed.tensors and _PROJECTION not in target:
+        raise UserError(
+            f"{source} projects the first shortcut, as PaddleClas' networks do: -o model.project_first=true"
+        )
     return report, arrays
 
 

@@ -52,14 +52,14 @@ def build_optimizer(
     decay_norms: bool = True,
     body_lr_factor: float = 1.0,
     layer_decay: float = 1.0,
-    head_prefix: str = "",
+    heads: tuple[str, ...] = (),
 ) -> paddle.optimizer.Optimizer:
     """The optimizer `name` over the model's parameters; the caller sets its rate with `set_lr`.
 
     weight_decay: added to the gradient, or shrinking the weight where the optimizer is in DECOUPLED.
     momentum: of `momentum` and `nesterov`. clip_norm: largest norm of all gradients together; 0 is off.
     decay_norms: False leaves biases and norms (every parameter with fewer than two axes) without decay.
-    body_lr_factor, layer_decay: rate of what is outside `head_prefix`, and its further fall per block of depth.
+    body_lr_factor, layer_decay: rate of what is outside `heads`, and its further fall per block of depth.
     A second call on the same model replaces the settings of the first. Raises UserError.
     """
     known("optimizer", name, OPTIMIZERS)
@@ -71,7 +71,7 @@ def build_optimizer(
 
     named = dict(model.named_parameters())
     axes = {key: len(parameter.shape) for key, parameter in named.items()}
-    factors = lr_factors(axes, head_prefix, body_lr_factor, layer_decay)
+    factors = lr_factors(axes, heads, body_lr_factor, layer_decay)
     decays = {named[key].name for key, count in axes.items() if decay_norms or decayed(count)}
     # One flat list, the settings on the parameters: given groups, Paddle clips each of them by its own norm.
     l2 = paddle.regularizer.L2Decay(weight_decay) if weight_decay and name not in DECOUPLED else None

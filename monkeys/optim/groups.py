@@ -7,21 +7,19 @@ from collections.abc import Mapping
 
 from ..errors import UserError
 
-AUXILIARY = "aux"
-
 
 def decayed(axes: int) -> bool:
     """Whether a parameter with this many axes is a weight proper: biases and the pairs of a norm have one axis."""
     return axes > 1
 
 
-def lr_factors(axes: Mapping[str, int], head_prefix: str, body: float, layer_decay: float) -> dict[str, float]:
+def lr_factors(axes: Mapping[str, int], heads: tuple[str, ...], body: float, layer_decay: float) -> dict[str, float]:
     """Rate of each parameter relative to the learning rate.
 
     axes: structured name -> number of axes, in the order of the model's declaration (input to output).
-    The head and auxiliary heads (`aux…`, as new as the head when fine-tuning) have 1; a block that lies d blocks
-    before the head (d = 1, 2, …) has body * layer_decay ** (d - 1).
-    Raises UserError where a body is asked for but no parameter starts with `head_prefix`.
+    heads: what the names of the head and of auxiliary heads, as new as it when fine-tuning, begin with; these have 1.
+    A block that lies d blocks before them (d = 1, 2, …) has body * layer_decay ** (d - 1).
+    Raises UserError where a body is asked for but one of the heads is not there.
     """
     if not (body > 0 and math.isfinite(body)):
         raise UserError(f"optim.body_lr_factor: expected a positive number, got {body}")
@@ -29,9 +27,10 @@ def lr_factors(axes: Mapping[str, int], head_prefix: str, body: float, layer_dec
         raise UserError(f"optim.layer_decay: expected above 0 and at most 1, got {layer_decay}")
     if body == 1 and layer_decay == 1:
         return dict.fromkeys(axes, 1.0)
-    if not head_prefix or not any(name.startswith(head_prefix) for name in axes):
-        raise UserError(f"optim.body_lr_factor, optim.layer_decay: this model has no head named {head_prefix!r}")
-    head = {name for name in axes if name.startswith((head_prefix, AUXILIARY))}
+    absent = [prefix for prefix in heads if not any(name.startswith(prefix) for name in axes)]
+    if absent or not heads:
+        raise UserError(f"optim.body_lr_factor, optim.layer_decay: this model has no head named {(*absent, '')[0]!r}")
+    head = {name for name in axes if name.startswith(heads)}
     depth = block_depths({name: count for name, count in axes.items() if name not in head})
     last = max(depth.values(), default=0)
     return {name: 1.0 if name in head else body * layer_decay ** (last - depth[name]) for name in axes}

@@ -7,7 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -48,13 +48,16 @@ class Group:
 class ManyProcesses(Group):
     """Ranks under `paddle.distributed.launch`: gradients averaged by DataParallel, figures summed.
 
-    store: what the ranks found each other by; rank 0 holds it.
+    store: what the ranks found each other by; rank 0 holds it. wrapped: all wrappers ever made, because the hooks that
+    one leaves on the parameters use it after another has taken its place.
     """
 
     store: Any = None
+    wrapped: list[nn.Layer] = field(default_factory=list)
 
     def wrap(self, model: nn.Layer) -> nn.Layer:
-        return paddle.DataParallel(model)
+        self.wrapped.append(paddle.DataParallel(model))
+        return self.wrapped[-1]
 
     def no_sync(self, model: nn.Layer) -> Any:
         return model.no_sync()

@@ -14,7 +14,7 @@ import paddle
 from paddle import nn
 
 from ..data.dataset import Batch
-from ..errors import TrainingError
+from ..errors import NotFiniteError, TrainingError
 from .distributed import Group
 
 AUXILIARY_WEIGHT = 0.3  # of each auxiliary head's loss (GoogLeNet, arXiv 1409.4842)
@@ -113,7 +113,7 @@ class Step:
             sums += found
         loss, correct, seen = self.group.sum(sums)
         if not np.isfinite(loss):
-            raise TrainingError(f"the loss is {loss} at step {step}: lower optim.lr, or set optim.clip_norm")
+            raise NotFiniteError(f"the loss is {loss} at step {step}: lower optim.lr, or set optim.clip_norm")
         tally.grad_norm = self._gradient_norm()
         before = [p.clone() for p in self.model.parameters()] if self.watch_weights else []
         self.scaler.step(self.optimizer)

@@ -10,7 +10,7 @@ from itertools import islice
 import numpy as np
 
 from ..data.dataset import Batch
-from ..errors import TrainingError, UserError
+from ..errors import NotFiniteError, UserError
 from ..progress import progress
 from . import checkpoint
 from .engine import Step, Tally
@@ -68,6 +68,6 @@ def _loss(step_fn: Step, step: int, batches: list[Batch], rate: float) -> float:
     tally = Tally()
     try:
         step_fn(step, batches, rate, tally)
-    except TrainingError:
+    except NotFiniteError:
         return math.inf
     return tally.last_loss

@@ -69,7 +69,7 @@ class Trainer:
     max_steps: int = 0
     save_steps: int = 0
     freeze_epochs: int = 0
-    head_prefix: str = ""
+    heads: tuple[str, ...] = ()  # what the names of their parameters begin with
     progress: Progress = field(default_factory=Progress)
     tally: Tally = field(default_factory=Tally)
     saved_step: int = -1
@@ -121,7 +121,7 @@ class Trainer:
         if frozen == self.frozen:
             return
         for name, parameter in self.trained:
-            parameter.stop_gradient = frozen and not name.startswith(self.head_prefix)
+            parameter.stop_gradient = frozen and not name.startswith(self.heads)
         self.step_fn.model = self.group.wrap(self.model)  # data parallelism notes at wrapping what has a gradient
         self.frozen = frozen
 
