@@ -78,9 +78,7 @@ def test_a_run_that_fails_is_told_and_the_others_go_on(run, tmp_path, capfd):
     assert "averaged_always-0: exit code 2" in capfd.readouterr().out
 
 
-@pytest.mark.parametrize(
-    "path", [path for path in STUDIES if path.stem != "plain_resnet18"], ids=lambda path: path.stem
-)
+@pytest.mark.parametrize("path", [path for path in STUDIES if "rows:" in path.read_text()], ids=lambda path: path.stem)
 def test_every_row_of_the_kept_studies_is_a_configuration(path, monkeypatch):
     monkeypatch.chdir(Path(__file__).parents[1])
     kept = yaml.safe_load(path.read_text(encoding="utf-8"))
