@@ -15,7 +15,7 @@ from .config import Config, load_config, to_yaml
 from .dashboard import show_inputs, show_results
 from .data.manifest import Manifest, build_manifest
 from .errors import UserError
-from .parts import fingerprint, make_trainer, settings_and_limits
+from .parts import fingerprint, make_trainer, settings, settings_and_limits
 from .photographs import Photographs
 from .reports import plots
 from .reports.run import write_run_report
@@ -82,7 +82,8 @@ def _lead(config: Config, folder: RunFolder, group: Group, resume: str, announce
     device = _use_device(config)
     manifest = _manifest(config, folder, resume)
     data = Photographs(config, manifest)
-    saved = folder.checkpoint(fingerprint(config, manifest), force=resume == "force") if resume else None
+    now, defaults = fingerprint(config, manifest), settings(Config())
+    saved = folder.checkpoint(now, defaults, force=resume == "force") if resume else None
     trainer = make_trainer(config, data, folder, group, device, resumed=saved is not None)
     if saved is None:
         _start(config, folder, manifest, device)

@@ -76,6 +76,7 @@ class AugmentConfig(Section):
     mixup: NonNegativeFloat = Field(0.0, description="alpha of the Beta distribution; 0: off")
     cutmix: NonNegativeFloat = Field(0.0, description="alpha of the Beta distribution; 0: off")
     mix_prob: Fraction = Field(1.0, ge=0, le=1, description="share of batches that are mixed")
+    cutmix_share: Fraction = Field(0.5, ge=0, le=1, description="of the mixed batches, where mixup and cutmix are on")
     erase: Fraction = Field(0.0, ge=0, le=1, description="probability of random erasing")
     plain_epochs: NonNegativeInt = Field(0, description="last epochs without mixup, cutmix and erasing")
 

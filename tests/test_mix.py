@@ -115,17 +115,18 @@ def test_off_means_untouched(count: int, options: dict[str, float]) -> None:
         assert mix(images, targets, rng(seed), **options) == (images, targets)
 
 
-def test_prob_is_the_share_of_mixed_batches_and_both_ways_take_turns() -> None:
+@pytest.mark.parametrize("share", [0.0, 0.2, 0.5, 1.0])
+def test_each_way_has_its_share_of_the_mixed_batches(share: float) -> None:
     images, targets = batch()
     ways = []
     for seed in range(1500):
-        mixed, soft = mix(images, targets, rng(seed), mixup=1.0, cutmix=1.0, prob=0.6)
+        mixed, soft = mix(images, targets, rng(seed), mixup=1.0, cutmix=1.0, prob=0.6, cutmix_share=share)
         if mixed is not images:
             ways.append(bool((mixed == np.round(mixed)).all()))  # cutmix leaves whole numbers
         else:
             assert soft is targets
     assert abs(len(ways) / 1500 - 0.6) < 0.05
-    assert abs(np.mean(ways) - 0.5) < 0.06
+    assert abs(np.mean(ways) - share) < 0.06
 
 
 def test_inputs_stay_and_the_generator_decides() -> None:

@@ -58,10 +58,10 @@ def test_an_existing_run_is_refused_and_cleared_without_touching_other_files(fol
 
 def test_resume_refuses_what_does_not_fit_and_shows_the_difference(folder):
     Checkpoints(folder.path / "last").save(3, {}, {"fingerprint": {"classes": "a, b", "train.epochs": 3}})
-    assert folder.checkpoint({"classes": "a, b", "train.epochs": 3}, force=False)
+    assert folder.checkpoint({"classes": "a, b", "train.epochs": 3}, {}, force=False)
     with pytest.raises(UserError, match=r"train\.epochs 3 then, 5 now"):
-        folder.checkpoint({"classes": "a, b", "train.epochs": 5}, force=False)
-    assert folder.checkpoint({"classes": "a, b", "train.epochs": 5}, force=True)
+        folder.checkpoint({"classes": "a, b", "train.epochs": 5}, {}, force=False)
+    assert folder.checkpoint({"classes": "a, b", "train.epochs": 5}, {}, force=True)
 
 
 def test_finishing_is_the_last_word(folder):
@@ -75,3 +75,11 @@ def test_a_read_only_place_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="run folder"), RunFolder(tmp_path / "file" / "run").locked():
         pass
+
+
+def test_a_setting_that_an_older_version_did_not_have_was_at_its_default(folder):
+    Checkpoints(folder.path / "last").save(3, {}, {"fingerprint": {"train.epochs": 3}})
+    defaults = {"train.epochs": 300, "augment.new": 0.5}
+    assert folder.checkpoint({"train.epochs": 3, "augment.new": 0.5}, defaults, force=False)
+    with pytest.raises(UserError, match=r"augment\.new 0\.5 then, 0\.9 now"):
+        folder.checkpoint({"train.epochs": 3, "augment.new": 0.9}, defaults, force=False)

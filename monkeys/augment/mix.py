@@ -21,17 +21,19 @@ def mix(
     mixup: float,
     cutmix: float,
     prob: float = 1.0,
+    cutmix_share: float = 0.5,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mixup (arXiv 1710.09412) or cutmix (arXiv 1905.04899) of each image with another one of the batch.
 
     images: [N, 3, H, W] float32. targets: [N, C] float32, rows summing to one; they still do.
-    mixup, cutmix: alpha of the Beta(alpha, alpha) that a batch's share is drawn from; 0 is off, with both on one of
-    them is drawn for each batch. prob: of mixing a batch at all. Without mixing, the inputs themselves come back.
+    mixup, cutmix: alpha of the Beta(alpha, alpha) that a batch's share is drawn from; 0 is off.
+    prob: of mixing a batch at all. cutmix_share: of the mixed batches, where both are on. Without mixing, the inputs
+    themselves come back.
     """
-    ways = [(way, alpha) for way, alpha in ((mix_whole, mixup), (mix_box, cutmix)) if alpha > 0]
-    if not ways or len(images) < 2 or rng.random() >= prob:
+    if not (mixup or cutmix) or len(images) < 2 or rng.random() >= prob:
         return images, targets
-    way, alpha = ways[rng.integers(len(ways))]
+    boxes = cutmix > 0 and (mixup == 0 or rng.random() < cutmix_share)
+    way, alpha = (mix_box, cutmix) if boxes else (mix_whole, mixup)
     partner = rng.permutation(len(images))
     mixed, share = way(images, images[partner], rng.beta(alpha, alpha), rng)
     return mixed, blend(targets, targets[partner], share)

@@ -82,13 +82,19 @@ class RunFolder:
         """One of the run's JSON files."""
         atomic.write_json(self.path / name, value)
 
-    def checkpoint(self, fingerprint: Mapping[str, Any], *, force: bool) -> tuple[Tensors, dict[str, Any]] | None:
-        """The state to go on from, or None; UserError where it belongs to another experiment and `force` is not set."""
+    def checkpoint(
+        self, fingerprint: Mapping[str, Any], defaults: Mapping[str, Any], *, force: bool
+    ) -> tuple[Tensors, dict[str, Any]] | None:
+        """The state to go on from, or None; UserError where it belongs to another experiment and `force` is not set.
+
+        defaults: of settings that an older version, which wrote the checkpoint, did not have yet.
+        """
         found = Checkpoints(self.path / "last").latest()
         if found is None:
             return None
         if not force:
-            self.refuse_other(found[1]["fingerprint"], fingerprint, "--resume force goes on all the same")
+            saved = {**defaults, **found[1]["fingerprint"]}
+            self.refuse_other(saved, fingerprint, "--resume force goes on all the same")
         return found
 
     def refuse_other(self, saved: Mapping[str, Any], now: Mapping[str, Any], advice: str) -> None:
