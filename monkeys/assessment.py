@@ -110,7 +110,7 @@ def assess(
         leak_free=images.leak_free,
     )
     selected = source is None and split == "val" and (weights == "best" or _watches_validation(config))
-    temperature = network.temperature if weights == "best" else _temperature(network, run, config)
+    temperature = network.temperature if weights == "best" else _fitted_temperature(network, run, config)
     metrics = evaluate_predictions(predictions, network.classes, split=name, selected=selected, temperature=temperature)
     target = out or run / f"eval-{name}{'-last' if weights == 'last' else ''}{'-tta' if tta else ''}"
     write_evaluation(
@@ -146,12 +146,12 @@ def _look(out: Path, network: Network, images: Images, predictions: Predictions,
 def fit_temperature(run: Path) -> float:
     """Calibrate the run's network on its validation split and save the temperature with the weights."""
     network, config = load_network(run), load_config(run / "config.yaml")
-    temperature = _temperature(network, run, config)
+    temperature = _fitted_temperature(network, run, config)
     atomic.write_json(run / RECORD, read_record(run) | {"temperature": temperature})
     return temperature
 
 
-def _temperature(network: Network, run: Path, config: Config) -> float:
+def _fitted_temperature(network: Network, run: Path, config: Config) -> float:
     """What makes the network's confidence on the run's validation split fit best."""
     images = _own(run, config, "val")
     return best_temperature(_logits(network, images, config), images.labels(network))
@@ -229,5 +229,5 @@ def _logits(
         return np.concatenate([engine(batch.images) for batch in shown])
     if not tta:
         return predict(network.model, shown)
-    sizes = MODELS[network.model_options["name"]].taken(view_sizes(network.preprocess.size))
+    sizes = MODELS[network.model_options["name"]].accepted(view_sizes(network.preprocess.size))
     return predict_with_tta(network.model, shown, sizes)

@@ -147,19 +147,24 @@ def make_step(config: Config, model: nn.Layer, group: Group, device: str) -> Ste
     return Step(model, optimizer, precision.scaler(), precision, group, reseed, watch)
 
 
+def make_model(config: Config, data: Photographs, *, resumed: bool) -> nn.Layer:
+    """The network, from random or given weights. resumed: a checkpoint will fill it."""
+    eval_sizes = [config.data.eval_size] if config.data.eval_size else []
+    others = {"data.sizes": config.data.sizes.values(), "data.eval_size": eval_sizes}
+    check_sizes(config.model.name, config.data.size, others)
+    model = build_model(num_classes=len(data.manifest.classes), **model_options(config))
+    if config.model.pretrained != "none" and not resumed:
+        start_from(config.model.pretrained, model, data.preprocess, data.manifest.classes)
+    return model
+
+
 def make_trainer(
     config: Config, data: Photographs, folder: RunFolder, group: Group, device: str, *, resumed: bool = False
 ) -> Trainer:
     """All parts of a run, built from its configuration. resumed: its weights come from a checkpoint."""
     train, classes = config.train, data.manifest.classes
     with paddle.utils.unique_name.guard():
-        options = model_options(config)
-        eval_sizes = [config.data.eval_size] if config.data.eval_size else []
-        others = {"data.sizes": config.data.sizes.values(), "data.eval_size": eval_sizes}
-        check_sizes(config.model.name, config.data.size, others)
-        model = build_model(num_classes=len(classes), **options)
-        if config.model.pretrained != "none" and not resumed:
-            start_from(config.model.pretrained, model, data.preprocess, classes)
+        model = make_model(config, data, resumed=resumed)
         step_fn = make_step(config, model, group, device)
     dataset, collate = data.training(), data.collate()
     order = TrainOrder(len(dataset), train.batch_size, config.run.seed, train.accumulate, group.rank, group.size)
@@ -179,7 +184,7 @@ def make_trainer(
             checkpoint.save_tensors(folder.path / WEIGHTS, tensors)
             save_record(
                 folder.path,
-                model_options=options,
+                model_options=model_options(config),
                 preprocess=data.preprocess,
                 classes=classes,
                 temperature=1.0,

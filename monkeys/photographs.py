@@ -88,8 +88,15 @@ class Photographs:
 
         def mixed(images: np.ndarray, targets: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
             images = erase(images, rng, prob=augment.erase)
-            alphas = {"mixup": augment.mixup, "cutmix": augment.cutmix}
-            return mix(images, targets, rng, **alphas, prob=augment.mix_prob, cutmix_share=augment.cutmix_share)
+            return mix(
+                images,
+                targets,
+                rng,
+                mixup=augment.mixup,
+                cutmix=augment.cutmix,
+                prob=augment.mix_prob,
+                cutmix_share=augment.cutmix_share,
+            )
 
         until = train.epochs - augment.plain_epochs
         return Collate(self.preprocess.normalise, weights, train.label_smoothing, mixed, until, self.config.run.seed)

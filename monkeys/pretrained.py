@@ -29,7 +29,7 @@ def start_from(weights: str, model: nn.Layer, preprocess: Preprocess, classes: S
     keep_head = record is not None and record.class_ids == [info.id for info in classes]
     report = load_pretrained(model, weights, keep_head=keep_head)
     log.info("%s", report)
-    expected = _expected(record, weights if weights == "imagenet" else report.project)
+    expected = _normalisation(record, weights if weights == "imagenet" else report.project)
     if expected and expected != (preprocess.mean, preprocess.std):
         log.warning(
             "%s: trained with mean %s and deviation %s, but this run gives mean %s and deviation %s: "
@@ -47,7 +47,7 @@ def _record(weights: str) -> Description | None:
     return describe(read_record(path.parent))
 
 
-def _expected(record: Description | None, origin: str) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+def _normalisation(record: Description | None, origin: str) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
     """Mean and deviation that the weights were trained with; None where nothing tells."""
     if record is not None:
         return record.preprocess.mean, record.preprocess.std

@@ -17,7 +17,9 @@ from pydantic import (
 )
 
 Fraction = float
-Side = Annotated[int, Field(ge=8, le=2048)]  # of a picture, in pixels
+LEAST, MOST = 8, 2048
+Side = Annotated[int, Field(ge=LEAST, le=MOST)]  # of a picture, in pixels
+SideOrZero = Annotated[int, Field(ge=0, le=MOST)]
 
 
 class Section(BaseModel):
@@ -37,8 +39,8 @@ class DataConfig(Section):
     root: Path = Field(Path("data"), description="folder, archive or list file")
     size: Side = Field(224, description="pixels per side of the network's input")
     sizes: dict[NonNegativeInt, Side] = Field({}, description="progressive training size: first epoch -> pixels")
-    eval_size: int = Field(0, ge=0, le=2048, description="pixels per side in evaluation; 0: as trained")
-    source_size: int = Field(0, ge=0, le=2048, description="pixels per side while augmented; 0: as trained")
+    eval_size: SideOrZero = Field(0, description="pixels per side in evaluation; 0: as trained")
+    source_size: SideOrZero = Field(0, description="pixels per side while augmented; 0: as trained")
     fit: Literal["squash", "crop"] = "squash"
     normalise: Literal["symmetric", "imagenet"] = Field("symmetric", description="[-1, 1], or ImageNet mean and std")
     val_fraction: Fraction = Field(0.15, gt=0, lt=1, description="of the training images, where there is no such part")
@@ -63,8 +65,8 @@ class DataConfig(Section):
                 f"data.fold {self.fold} does not exist: with data.folds {self.folds} they are 0 to {self.folds - 1}"
             )
         largest = max([self.size, *self.sizes.values()])
-        if 0 < self.eval_size < 8:
-            raise ValueError(f"data.eval_size {self.eval_size}: a picture needs at least 8 pixels per side")
+        if 0 < self.eval_size < LEAST:
+            raise ValueError(f"data.eval_size {self.eval_size}: a picture needs at least {LEAST} pixels per side")
         if 0 < self.source_size < largest:
             raise ValueError(f"data.source_size {self.source_size} is less than the {largest} pixels of training")
         return self

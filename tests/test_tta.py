@@ -38,9 +38,9 @@ def test_the_larger_view_fits_the_strides_of_the_network():
 
 
 def test_views_that_a_network_cannot_take_are_left_out():
-    assert MODELS["resnet18"].taken((224, 256)) == (224, 256)
-    assert MODELS["alexnet"].taken((224, 256)) == MODELS["paddle_googlenet"].taken((224, 256)) == (224,)
-    assert MODELS["network_84_8153"].taken((64, 96)) == (64,)
+    assert MODELS["resnet18"].accepted((224, 256)) == (224, 256)
+    assert MODELS["alexnet"].accepted((224, 256)) == MODELS["paddle_googlenet"].accepted((224, 256)) == (224,)
+    assert MODELS["network_84_8153"].accepted((64, 96)) == (64,)
 
 
 def test_a_mirrored_input_gives_the_same_answer(batch):

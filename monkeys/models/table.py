@@ -25,7 +25,7 @@ class ModelEntry:
     largest: int | None = None
     fixed_size: bool = False
 
-    def taken(self, sizes: Sequence[int]) -> tuple[int, ...]:
+    def accepted(self, sizes: Sequence[int]) -> tuple[int, ...]:
         """Those that a network takes which was built for the first of them."""
         most = sizes[0] if self.fixed_size else self.largest or max(sizes)
         return tuple(size for size in sizes if size <= most)

@@ -27,9 +27,9 @@ def lr_factors(axes: Mapping[str, int], heads: tuple[str, ...], body: float, lay
         raise UserError(f"optim.layer_decay: expected above 0 and at most 1, got {layer_decay}")
     if body == 1 and layer_decay == 1:
         return dict.fromkeys(axes, 1.0)
-    absent = [prefix for prefix in heads if not any(name.startswith(prefix) for name in axes)]
-    if absent or not heads:
-        raise UserError(f"optim.body_lr_factor, optim.layer_decay: this model has no head named {(*absent, '')[0]!r}")
+    for prefix in heads or ("",):
+        if not (prefix and any(name.startswith(prefix) for name in axes)):
+            raise UserError(f"optim.body_lr_factor, optim.layer_decay: this model has no head named {prefix!r}")
     head = {name for name in axes if name.startswith(heads)}
     depth = block_depths({name: count for name, count in axes.items() if name not in head})
     last = max(depth.values(), default=0)

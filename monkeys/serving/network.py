@@ -95,8 +95,10 @@ def load_network(folder: Path, record: Mapping[str, Any] | None = None, *, weigh
     """
     about = describe(record or read_record(folder))
     model = build_model(num_classes=len(about.classes), **about.model_options)
-    tensors = checkpoint.load_tensors(folder / WEIGHTS) if weights == "best" else _last_tensors(folder)
-    checkpoint.restore_model(model, tensors, str(folder / (WEIGHTS if weights == "best" else "last")))
+    if weights == "last":
+        checkpoint.restore_model(model, _last_tensors(folder), str(folder / "last"))
+    else:
+        checkpoint.restore_model(model, checkpoint.load_tensors(folder / WEIGHTS), str(folder / WEIGHTS))
     model.eval()
     return Network(**vars(about), model=model)
 
