@@ -2,17 +2,20 @@
 
     python benchmarks/study.py benchmarks/studies/regularisation.yaml --data data/monkeys --out runs/regularisation
 
-A study names a configuration and, row by row, the overrides that differ from it. Repeated, it goes on where it stopped:
-inside a run by its checkpoint, between runs by the record, a CSV file with a line per finished run (OUT/study.csv, or
---record FILE, which may outlive the runs). Accuracy is that of the last epoch, so that nothing is chosen on the images
-it is measured on; the gain is that over the first row with the same seed. `--jobs 2` trains two runs at a time with one
-thread each. OUT/study.md has a line per row.
+A study names a configuration and, row by row, the overrides that differ from it; `seed:` is the setting that its seeds
+are of (run.seed), and `tta: true` also examines every run's last weights with test-time augmentation. Repeated, it goes
+on where it stopped: inside a run by its checkpoint, between runs by the record, a CSV file with a line per finished run
+(OUT/study.csv, or --record FILE, which may outlive the runs). Accuracy is that of the last epoch, so that nothing is
+chosen on the images it is measured on; the gain is that over the first row with the same seed. `--jobs 2` trains two
+runs at a time with one thread each. OUT/study.md has a line per row.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import json
+import math
 import os
 import re
 import statistics
@@ -27,6 +30,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from monkeys.cli import train_command
 
+EVAL = Path(__file__).resolve().parents[1] / "tools" / "eval.py"
+TTA = ", test-time augmentation"
 FIELDS = ("row", "seed", "top1", "loss", "best", "seconds")
 Record = dict[tuple[str, int], dict[str, float]]  # (row, seed) -> figures
 
@@ -53,27 +58,38 @@ def main() -> int:
     if args.jobs > 1:
         os.environ["OMP_NUM_THREADS"] = "1"
 
-    def train(job: tuple[str, int]) -> dict[str, float] | None:
-        row, seed = job
-        name = re.sub(r"[^\w.-]+", "_", f"{row}-{seed}")  # what a run's name may be
-        own = [f"data.root={args.data}", f"run.dir={args.out}", f"run.name={name}", f"run.seed={seed}"]
-        command = train_command(["-c", study["config"], "--resume", "auto", "-o", *study["rows"][row], *own])
-        with (args.out / f"{name}.log").open("a") as log:
-            code = subprocess.run(command, stdout=log, stderr=log).returncode
-        print(f"{name}: exit code {code}", flush=True)
-        return None if code else last_epoch(args.out / name)
-
     failed = 0
     with ThreadPoolExecutor(args.jobs) as pool:
-        for job, figures in zip(jobs, pool.map(train, jobs), strict=True):
-            if figures is None:
-                failed += 1
-            else:
-                record[job] = figures
-                write_record(record_file, record)
+        for found in pool.map(lambda job: train(study, *job, args.data, args.out), jobs):
+            failed += not found
+            record |= found
+            write_record(record_file, record)
     (args.out / "study.md").write_text(table(study, record), encoding="utf-8")
     print(table(study, record))
     return 1 if failed else 0
+
+
+def train(study: dict, row: str, seed: int, data: Path, out: Path) -> Record:
+    """Train one row with one seed, or go on with it; its figures, none where it failed."""
+    run = out / re.sub(r"[^\w.-]+", "_", f"{row}-{seed}")  # what a run's name may be
+    own = [f"data.root={data}", f"run.dir={out}", f"run.name={run.name}", f"{study.get('seed', 'run.seed')}={seed}"]
+    commands = [train_command(["-c", study["config"], "--resume", "auto", "-o", *study["rows"][row], *own])]
+    if study.get("tta"):
+        commands.append([sys.executable, str(EVAL), str(run), "--weights", "last", "--tta"])
+    for command in commands:
+        with (out / f"{run.name}.log").open("a") as log:
+            code = subprocess.run(command, stdout=log, stderr=log).returncode
+        if code:
+            print(f"{run.name}: exit code {code}", flush=True)
+            return {}
+    print(f"{run.name}: done", flush=True)
+    return {(row, seed): last_epoch(run)} | ({(row + TTA, seed): augmented(run)} if study.get("tta") else {})
+
+
+def augmented(run: Path) -> dict[str, float]:
+    """What test-time augmentation makes of the last weights; nothing is chosen, so there is no best."""
+    metrics = json.loads((run / "eval-val-last-tta" / "metrics.json").read_text(encoding="utf-8"))
+    return {"top1": metrics["top1"], "loss": metrics["loss"], "best": math.nan, "seconds": math.nan}
 
 
 def last_epoch(run: Path) -> dict[str, float]:
@@ -109,7 +125,8 @@ def table(study: dict, record: Record) -> str:
     """A line per row that has a run, in the order of the study; gains in points over the first row, seed by seed."""
     first = next(iter(study["rows"]))
     lines = ["| row | top-1, last epoch | against the first row | loss | seeds | overrides |", "|" + " --- |" * 6]
-    for row, overrides in study["rows"].items():
+    rows = {row + suffix: overrides for row, overrides in study["rows"].items() for suffix in ("", TTA)}
+    for row, overrides in rows.items():
         runs = {seed: figures for (name, seed), figures in record.items() if name == row}
         if runs:
             gains = [

@@ -23,7 +23,7 @@ folder = pathlib.Path(own["run.dir"]) / own["run.name"]
 folder.mkdir()
 if own.get("train.ema") == "wrong":
     sys.exit(2)
-seed = int(own["run.seed"])
+seed = int(own.get("run.seed") or own["data.split_seed"])
 lines = [f"{epoch},{0.1 * epoch + 0.01 * seed},2.0,30" for epoch in (1, 3, 2)]
 (folder / "history.csv").write_text("\\n".join(["epoch,val_top1,val_loss,seconds", *lines]))
 """
@@ -33,6 +33,16 @@ seeds: [0, 1]
 rows:
   plain: []
   averaged, always: [train.ema=0.9]
+"""
+
+
+EXAMINES = """
+import json, pathlib, sys
+run, *words = sys.argv[1:]
+assert words == ["--weights", "last", "--tta"]
+folder = pathlib.Path(run) / "eval-val-last-tta"
+folder.mkdir()
+(folder / "metrics.json").write_text(json.dumps({"top1": 0.5, "loss": 1.0}))
 """
 
 
@@ -59,6 +69,19 @@ def test_every_row_is_trained_with_every_seed_and_judged_by_its_last_epoch(run, 
     assert "| plain | 20.5 ± 0.7 % |  | 2.000 | 2 | – |" in said
     assert "| averaged, always | 20.5 ± 0.7 % | +0.0 ± 0.0 | 2.000 | 2 | `train.ema=0.9` |" in said
     assert said in capfd.readouterr().out
+
+
+def test_seeds_of_another_setting_and_every_run_examined_with_test_time_augmentation(run, tmp_path, monkeypatch):
+    (tmp_path / "study.yaml").write_text(STUDY + "seed: data.split_seed\ntta: true\n")
+    (tmp_path / "examine.py").write_text(EXAMINES)
+    monkeypatch.setattr(study, "EVAL", tmp_path / "examine.py")
+    assert run() == 0
+    record = study.read_record(tmp_path / "runs" / "study.csv")
+    assert len(record) == 8
+    assert record["plain", 1]["top1"] == pytest.approx(0.21)  # from the seed that the stand-in was given
+    assert record["plain" + study.TTA, 1]["top1"] == 0.5
+    said = (tmp_path / "runs" / "study.md").read_text()
+    assert "| plain, test-time augmentation | 50.0 ± 0.0 % | +29.5 ± 0.7 | 1.000 | 2 | – |" in said
 
 
 def test_what_the_record_holds_is_not_trained_again(run, tmp_path):
