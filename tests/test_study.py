@@ -106,4 +106,4 @@ def test_every_row_of_the_kept_studies_is_a_configuration(path, monkeypatch):
     monkeypatch.chdir(Path(__file__).parents[1])
     kept = yaml.safe_load(path.read_text(encoding="utf-8"))
     read = [load_config(Path(kept["config"]), overrides, {}) for overrides in kept["rows"].values()]
-    assert len({repr(config) for config in read}) == len(read) > 1
+    assert len({repr(config) for config in read}) == len(read) > 0
