@@ -73,8 +73,9 @@ def train(study: dict, row: str, seed: int, data: Path, out: Path) -> Record:
     """Train one row with one seed, or go on with it; its figures, none where it failed."""
     run = out / re.sub(r"[^\w.-]+", "_", f"{row}-{seed}")  # what a run's name may be
     own = [f"data.root={data}", f"run.dir={out}", f"run.name={run.name}", f"{study.get('seed', 'run.seed')}={seed}"]
+    examined = study.get("tta", False)
     commands = [train_command(["-c", study["config"], "--resume", "auto", "-o", *study["rows"][row], *own])]
-    if study.get("tta"):
+    if examined:
         commands.append([sys.executable, str(EVAL), str(run), "--weights", "last", "--tta"])
     for command in commands:
         with (out / f"{run.name}.log").open("a") as log:
@@ -83,10 +84,10 @@ def train(study: dict, row: str, seed: int, data: Path, out: Path) -> Record:
             print(f"{run.name}: exit code {code}", flush=True)
             return {}
     print(f"{run.name}: done", flush=True)
-    return {(row, seed): last_epoch(run)} | ({(row + TTA, seed): augmented(run)} if study.get("tta") else {})
+    return {(row, seed): last_epoch(run)} | ({(row + TTA, seed): with_tta(run)} if examined else {})
 
 
-def augmented(run: Path) -> dict[str, float]:
+def with_tta(run: Path) -> dict[str, float]:
     """What test-time augmentation makes of the last weights; nothing is chosen, so there is no best."""
     metrics = json.loads((run / "eval-val-last-tta" / "metrics.json").read_text(encoding="utf-8"))
     return {"top1": metrics["top1"], "loss": metrics["loss"], "best": math.nan, "seconds": math.nan}

@@ -17,9 +17,9 @@ from pydantic import (
 )
 
 Fraction = float
-LEAST, MOST = 8, 2048
-Side = Annotated[int, Field(ge=LEAST, le=MOST)]  # of a picture, in pixels
-SideOrZero = Annotated[int, Field(ge=0, le=MOST)]
+LEAST_SIDE, MOST_SIDE = 8, 2048
+Side = Annotated[int, Field(ge=LEAST_SIDE, le=MOST_SIDE)]  # of a picture, in pixels
+SideOrZero = Annotated[int, Field(ge=0, le=MOST_SIDE)]
 
 
 class Section(BaseModel):
@@ -65,8 +65,8 @@ class DataConfig(Section):
                 f"data.fold {self.fold} does not exist: with data.folds {self.folds} they are 0 to {self.folds - 1}"
             )
         largest = max([self.size, *self.sizes.values()])
-        if 0 < self.eval_size < LEAST:
-            raise ValueError(f"data.eval_size {self.eval_size}: a picture needs at least {LEAST} pixels per side")
+        if 0 < self.eval_size < LEAST_SIDE:
+            raise ValueError(f"data.eval_size {self.eval_size}: a picture needs at least {LEAST_SIDE} pixels per side")
         if 0 < self.source_size < largest:
             raise ValueError(f"data.source_size {self.source_size} is less than the {largest} pixels of training")
         return self
