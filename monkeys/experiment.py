@@ -48,6 +48,7 @@ def run_experiment(
     group = join_group()
     folder = RunFolder(config.run_folder)
     if group.rank:
+        log.setLevel(logging.WARNING)  # rank 0 tells how it goes
         return _follow(config, folder, group)
     with folder.locked():
         if resume and folder.finished:

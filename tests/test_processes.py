@@ -143,7 +143,8 @@ def test_what_is_validated_and_saved_are_the_statistics_of_rank_0(alone):
 @pytest.mark.slow
 def test_two_processes_take_the_steps_of_one_that_accumulates(alone):
     """The same micro-batches: weights agree to 1e-5 after 12 steps, and each image is counted once."""
-    finish(start(alone, "ranks", *PLAIN_STEPS, "train.processes=2", "train.accumulate=1"))
+    said = finish(start(alone, "ranks", *PLAIN_STEPS, "train.processes=2", "train.accumulate=1"))
+    assert [said.count(f"epoch {number}/2 ") for number in (1, 2)] == [1, 1]  # one rank tells how it goes
     finish(start(alone, "one", *PLAIN_STEPS, "train.processes=1", "train.accumulate=2"))
     ends = [Checkpoints(alone / name / "last").latest()[0] for name in ("ranks", "one")]
     compared = [name for name in ends[0] if name.startswith("model/") and not name.endswith(("_mean", "_variance"))]
