@@ -72,9 +72,10 @@ def main() -> int:
 def train(study: dict, row: str, seed: int, data: Path, out: Path) -> Record:
     """Train one row with one seed, or go on with it; its figures, none where it failed."""
     run = out / re.sub(r"[^\w.-]+", "_", f"{row}-{seed}")  # what a run's name may be
-    own = [f"data.root={data}", f"run.dir={out}", f"run.name={run.name}", f"{study.get('seed', 'run.seed')}={seed}"]
+    own = [f"run.dir={out}", f"run.name={run.name}", f"{study.get('seed', 'run.seed')}={seed}"]
+    overrides = [f"data.root={data}", *study["rows"][row], *own]  # a row may have photographs of its own
     examined = study.get("tta", False)
-    commands = [train_command(["-c", study["config"], "--resume", "auto", "-o", *study["rows"][row], *own])]
+    commands = [train_command(["-c", study["config"], "--resume", "auto", "-o", *overrides])]
     if examined:
         commands.append([sys.executable, str(EVAL), str(run), "--weights", "last", "--tta"])
     for command in commands:

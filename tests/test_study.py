@@ -71,6 +71,19 @@ def test_every_row_is_trained_with_every_seed_and_judged_by_its_last_epoch(run, 
     assert said in capfd.readouterr().out
 
 
+def test_a_row_may_have_photographs_of_its_own(run, tmp_path, monkeypatch):
+    (tmp_path / "study.yaml").write_text(STUDY + "  other photographs: [data.root=others]\n")
+    roots = []
+
+    def train_command(words):
+        roots.append([word for word in words if word.startswith("data.root=")][-1])
+        return [sys.executable, "-c", TRAINS, *words]
+
+    monkeypatch.setattr(study, "train_command", train_command)
+    assert run() == 0
+    assert roots == 2 * ([f"data.root={tmp_path}"] * 2 + ["data.root=others"])
+
+
 def test_seeds_of_another_setting_and_every_run_examined_with_test_time_augmentation(run, tmp_path, monkeypatch):
     (tmp_path / "study.yaml").write_text(STUDY + "seed: data.split_seed\ntta: true\n")
     (tmp_path / "examine.py").write_text(EXAMINES)
