@@ -2,10 +2,10 @@
 
     python benchmarks/study.py benchmarks/studies/regularisation.yaml --data data/monkeys --out runs/regularisation
 
-A study names a configuration and, row by row, the overrides that differ from it; `seed:` is the setting that its seeds
-are of (run.seed), and `tta: true` also examines every run's last weights with test-time augmentation. Repeated, it goes
-on where it stopped: inside a run by its checkpoint, between runs by the record, a CSV file with a line per finished run
-(OUT/study.csv, or --record FILE, which may outlive the runs). Accuracy is that of the last epoch, so that nothing is
+A study names a configuration and, row by row, the overrides that differ from it; `always:` are those of all rows,
+`seed:` is the setting that its seeds are of (run.seed), and `tta: true` also examines every run's last weights with
+test-time augmentation. Repeated, it goes on where it stopped: inside a run by its checkpoint, between runs by the
+record, a CSV file with a line per finished run (OUT/study.csv, or --record FILE, which may outlive the runs). Accuracy is that of the last epoch, so that nothing is
 chosen on the images it is measured on; the gain is that over the first row with the same seed. `--jobs 2` trains two
 runs at a time with one thread each. OUT/study.md has a line per row.
 """
@@ -73,7 +73,7 @@ def train(study: dict, row: str, seed: int, data: Path, out: Path) -> Record:
     """Train one row with one seed, or go on with it; its figures, none where it failed."""
     run = out / re.sub(r"[^\w.-]+", "_", f"{row}-{seed}")  # what a run's name may be
     own = [f"run.dir={out}", f"run.name={run.name}", f"{study.get('seed', 'run.seed')}={seed}"]
-    overrides = [f"data.root={data}", *study["rows"][row], *own]  # a row may have photographs of its own
+    overrides = [f"data.root={data}", *overrides_of(study, row), *own]  # a row may have photographs of its own
     examined = study.get("tta", False)
     commands = [train_command(["-c", study["config"], "--resume", "auto", "-o", *overrides])]
     if examined:
@@ -86,6 +86,11 @@ def train(study: dict, row: str, seed: int, data: Path, out: Path) -> Record:
             return {}
     print(f"{run.name}: done", flush=True)
     return {(row, seed): last_epoch(run)} | ({(row + TTA, seed): with_tta(run)} if examined else {})
+
+
+def overrides_of(study: dict, row: str) -> list[str]:
+    """What a row sets, after what all rows set."""
+    return [*study.get("always", []), *study["rows"][row]]
 
 
 def with_tta(run: Path) -> dict[str, float]:

@@ -71,11 +71,12 @@ def test_every_row_is_trained_with_every_seed_and_judged_by_its_last_epoch(run, 
     assert said in capfd.readouterr().out
 
 
-def test_a_row_may_have_photographs_of_its_own(run, tmp_path, monkeypatch):
-    (tmp_path / "study.yaml").write_text(STUDY + "  other photographs: [data.root=others]\n")
+def test_what_all_rows_set_and_a_row_with_photographs_of_its_own(run, tmp_path, monkeypatch):
+    (tmp_path / "study.yaml").write_text(STUDY + "  other photographs: [data.root=others]\nalways: [train.epochs=2]\n")
     roots = []
 
     def train_command(words):
+        assert "train.epochs=2" in words
         roots.append([word for word in words if word.startswith("data.root=")][-1])
         return [sys.executable, "-c", TRAINS, *words]
 
@@ -118,5 +119,5 @@ def test_a_run_that_fails_is_told_and_the_others_go_on(run, tmp_path, capfd):
 def test_every_row_of_the_kept_studies_is_a_configuration(path, monkeypatch):
     monkeypatch.chdir(Path(__file__).parents[1])
     kept = yaml.safe_load(path.read_text(encoding="utf-8"))
-    read = [load_config(Path(kept["config"]), overrides, {}) for overrides in kept["rows"].values()]
+    read = [load_config(Path(kept["config"]), study.overrides_of(kept, row), {}) for row in kept["rows"]]
     assert len({repr(config) for config in read}) == len(read) > 0
