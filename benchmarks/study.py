@@ -5,9 +5,9 @@
 A study names a configuration and, row by row, the overrides that differ from it; `always:` are those of all rows,
 `seed:` is the setting that its seeds are of (run.seed), and `tta: true` also examines every run's last weights with
 test-time augmentation. Repeated, it goes on where it stopped: inside a run by its checkpoint, between runs by the
-record, a CSV file with a line per finished run (OUT/study.csv, or --record FILE, which may outlive the runs). Accuracy is that of the last epoch, so that nothing is
-chosen on the images it is measured on; the gain is that over the first row with the same seed. `--jobs 2` trains two
-runs at a time with one thread each. OUT/study.md has a line per row.
+record, a CSV file with a line per finished run (OUT/study.csv, or --record FILE, which may outlive the runs). Accuracy
+is that of the last epoch, so that nothing is chosen on the images it is measured on; the gain is that over the first
+row with the same seed. `--jobs 2` trains two runs at a time with one thread each. OUT/study.md has a line per row.
 """
 
 from __future__ import annotations
