@@ -29,6 +29,8 @@ class Section(BaseModel):
 
 
 class RunConfig(Section):
+    """Where a run is written, and what its randomness starts from."""
+
     name: str = Field("", pattern=r"^[\w.-]*$", description="run folder's name; empty: the configuration file's stem")
     dir: Path = Field(Path("runs"), description="where run folders live")
     seed: NonNegativeInt = Field(0, description="of weights, order and augmentation")
@@ -36,6 +38,8 @@ class RunConfig(Section):
 
 
 class DataConfig(Section):
+    """Which photographs, how they are split, and how they reach the network."""
+
     root: Path = Field(Path("data"), description="folder, archive or list file")
     size: Side = Field(224, description="pixels per side of the network's input")
     sizes: dict[NonNegativeInt, Side] = Field({}, description="progressive training size: first epoch -> pixels")
@@ -73,6 +77,8 @@ class DataConfig(Section):
 
 
 class AugmentConfig(Section):
+    """How training pictures are varied and mixed."""
+
     recipe: str = Field("report", description="see --list recipes")
     engine: Literal["fast", "imgaug"] = "fast"
     mixup: NonNegativeFloat = Field(0.0, description="alpha of the Beta distribution; 0: off")
@@ -84,6 +90,8 @@ class AugmentConfig(Section):
 
 
 class ModelConfig(Section):
+    """Which network, and the weights it starts from."""
+
     name: str = Field("resnet50", description="see --list models")
     pretrained: str = Field("none", description="none, imagenet, or the path of a weights file")
     stem: Literal["7x7", "3x3x3"] = "7x7"
@@ -99,6 +107,8 @@ class ModelConfig(Section):
 
 
 class ScheduleConfig(Section):
+    """How the rate changes; keys that one schedule alone reads say so."""
+
     name: str = Field("cosine", description="see --list schedules")
     warmup_epochs: NonNegativeFloat = Field(5.0, description="in which the rate rises in a straight line")
     min_lr: NonNegativeFloat = Field(0.0, description="cosine: where it ends")
@@ -112,6 +122,8 @@ class ScheduleConfig(Section):
 
 
 class OptimConfig(Section):
+    """What makes a step of a gradient."""
+
     name: str = Field("adam", description="see --list optimizers")
     lr: PositiveFloat = Field(0.001, description="learning rate, the highest of its schedule")
     lr_batch: NonNegativeInt = Field(0, description="the batch lr is stated for; the rate scales with it; 0: as given")
@@ -125,6 +137,8 @@ class OptimConfig(Section):
 
 
 class TrainConfig(Section):
+    """How long, in what batches, towards which targets, and what ends it early."""
+
     epochs: PositiveInt = Field(300, description="the plan that schedules refer to")
     max_steps: NonNegativeInt = Field(0, description="ends the whole run after this many steps; 0: off")
     max_minutes: NonNegativeFloat = Field(0.0, description="ends the run after the epoch that passes this; 0: off")

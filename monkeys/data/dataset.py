@@ -25,12 +25,16 @@ class Key(NamedTuple):
 
 
 class Sample(NamedTuple):
+    """One picture as the loader hands it on."""
+
     image: np.ndarray  # [S, S, 3] uint8
     label: int
     key: Key
 
 
 class Batch(NamedTuple):
+    """What one step, or one part of it, is trained on."""
+
     images: np.ndarray  # [N, 3, S, S] float32
     targets: np.ndarray  # [N, C] float32: what the loss compares with
     labels: np.ndarray  # [N] int64: the true classes

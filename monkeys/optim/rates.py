@@ -14,15 +14,19 @@ State = dict[str, float | int | None]
 
 
 class Schedule(Protocol):
-    """Rate of every step; `observe` is told the losses after each epoch; the state belongs in the checkpoint."""
+    """The learning rate of every step."""
 
-    def lr(self, step: int) -> float: ...
+    def lr(self, step: int) -> float:
+        """Of this step, from 0."""
 
-    def observe(self, train_loss: float, val_loss: float) -> None: ...
+    def observe(self, train_loss: float, val_loss: float) -> None:
+        """Told after each epoch."""
 
-    def state_dict(self) -> State: ...
+    def state_dict(self) -> State:
+        """What the checkpoint keeps."""
 
-    def load_state_dict(self, state: Mapping[str, float | int | None]) -> None: ...
+    def load_state_dict(self, state: Mapping[str, float | int | None]) -> None:
+        """Go on from what `state_dict` gave."""
 
 
 @dataclass(frozen=True)

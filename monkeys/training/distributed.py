@@ -27,21 +27,26 @@ class Group:
     size: int = 1
 
     def wrap(self, model: nn.Layer) -> nn.Layer:
+        """The network whose backward pass averages gradients over the ranks."""
         return model
 
     def no_sync(self, model: nn.Layer) -> Any:
+        """Within this context a backward pass of the wrapped network averages nothing."""
         return contextlib.nullcontext()
 
     def sum(self, values: np.ndarray) -> np.ndarray:
+        """Sums over the ranks, of the shape given."""
         return values
 
     def any(self, value: int) -> int:
+        """The largest value of any rank."""
         return value
 
     def share_statistics(self, model: nn.Layer) -> None:
         """Give every rank the batch-norm statistics of rank 0."""
 
-    def barrier(self) -> None: ...
+    def barrier(self) -> None:
+        """Wait for all ranks."""
 
 
 @dataclass(frozen=True)

@@ -53,10 +53,12 @@ class Averaged:
             value.set_value(source[name].astype(value.dtype))
 
     def state_dict(self) -> dict[str, np.ndarray]:
+        """The averages by the names of the network's tensors."""
         return {name: value.numpy() for name, value in self._average.items()}
 
     @property
     def updates(self) -> int:
+        """Steps that went into the averages."""
         return self._updates
 
     def load_state_dict(self, tensors: dict[str, np.ndarray], updates: int) -> None:

@@ -23,7 +23,7 @@ RECORDS = "vdlrecords.monkeys.log"
 
 
 class NullLog:
-    """Says nothing: for ranks other than 0."""
+    """Says nothing: for ranks other than 0. What each method takes stands at RunLog."""
 
     def step(self, step: int, values: Mapping[str, float]) -> None: ...
 

@@ -83,6 +83,7 @@ class Trainer:
 
     @property
     def last_step(self) -> int:
+        """Steps done when the plan ends."""
         planned = self.epochs * self.order.steps_per_epoch
         return min(planned, self.max_steps) if self.max_steps else planned
 
