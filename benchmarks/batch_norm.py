@@ -1,0 +1,82 @@
+"""What steadier batch-norm statistics do to the last weights of runs, on what they hold out.
+
+    python benchmarks/batch_norm.py runs/hour/mixup_or_cutmix_in_every_batch-0
+
+While it trains, a network keeps statistics of about its last ten batches. Here they are taken anew, as the mean over
+batches of 64 training photographs: augmented ones of four epochs, then each photograph once as it is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from monkeys import runtime
+
+BATCH, EPOCHS = 64, 4
+
+
+def main() -> None:
+    parse = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parse.add_argument("runs", type=Path, nargs="+", help="run folders")
+    args = parse.parse_args()
+    runtime.tune_cpu()
+    runtime.import_paddle()
+    for run in args.runs:
+        for name, top1, loss in examine(run):
+            print(f"{run.name}: {name}: top-1 {top1:.1%}, loss {loss:.3f}")
+
+
+def examine(run: Path, size: int = BATCH) -> Iterator[tuple[str, float, float]]:
+    """Name, top-1 and loss on the held-out photographs, with each kind of statistics in turn."""
+    import paddle
+
+    from monkeys.config import load_config
+    from monkeys.data.dataset import Batch, plain_collate
+    from monkeys.data.loader import TrainOrder, load, plain_order
+    from monkeys.photographs import Photographs
+    from monkeys.serving.held_out import read_manifest
+    from monkeys.serving.network import load_network
+    from monkeys.training.engine import validate
+
+    config, network = load_config(run / "config.yaml"), load_network(run, weights="last")
+    photographs = Photographs(config, read_manifest(run, config))
+    model, plain = network.model, plain_collate(network.preprocess, len(network.classes))
+    norms = [layer for layer in model.sublayers() if isinstance(layer, paddle.nn.BatchNorm2D)]
+
+    def as_they_are(split: str) -> Iterator[Batch]:
+        held = photographs.evaluation(split)
+        return load(held, plain_order(len(held), size), plain)
+
+    def augmented() -> Iterator[Batch]:
+        training = photographs.training()
+        order = TrainOrder(len(training), size, config.run.seed)
+        last = config.train.epochs * order.steps_per_epoch
+        return load(training, order.micro_batches(max(0, last - EPOCHS * order.steps_per_epoch), last), plain)
+
+    def figures(name: str) -> tuple[str, float, float]:
+        loss, correct, count = validate(model, as_they_are("val"))
+        return name, correct / count, loss / count
+
+    def renew(batches: Iterator[Batch]) -> None:
+        model.train()
+        with paddle.no_grad():
+            for done, batch in enumerate(batches):
+                for norm in norms:
+                    norm._momentum = done / (done + 1)  # so that all batches weigh alike
+                model(paddle.to_tensor(batch.images))
+        model.eval()
+
+    yield figures("as trained")
+    renew(augmented())
+    yield figures("augmented")
+    renew(as_they_are("train"))
+    yield figures("as they are")
+
+
+if __name__ == "__main__":
+    main()
