@@ -2,8 +2,8 @@
 
     python benchmarks/batch_norm.py runs/hour/mixup_or_cutmix_in_every_batch-0
 
-While it trains, a network keeps statistics of about its last ten batches. Here they are taken anew, as the mean over
-batches of 64 training photographs: augmented ones of four epochs, then each photograph once as it is.
+While it trains, a network keeps statistics of about its last ten batches of augmented photographs. Here they are taken
+anew, as the mean over batches of 64 in the last four epochs: first of the photographs as augmented, then as they are.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def examine(run: Path, size: int = BATCH) -> Iterator[tuple[str, float, float]]:
     import paddle
 
     from monkeys.config import load_config
-    from monkeys.data.dataset import Batch, plain_collate
+    from monkeys.data.dataset import Dataset, plain_collate
     from monkeys.data.loader import TrainOrder, load, plain_order
     from monkeys.photographs import Photographs
     from monkeys.serving.held_out import read_manifest
@@ -48,33 +48,27 @@ def examine(run: Path, size: int = BATCH) -> Iterator[tuple[str, float, float]]:
     model, plain = network.model, plain_collate(network.preprocess, len(network.classes))
     norms = [layer for layer in model.sublayers() if isinstance(layer, paddle.nn.BatchNorm2D)]
 
-    def as_they_are(split: str) -> Iterator[Batch]:
-        held = photographs.evaluation(split)
-        return load(held, plain_order(len(held), size), plain)
-
-    def augmented() -> Iterator[Batch]:
-        training = photographs.training()
-        order = TrainOrder(len(training), size, config.run.seed)
-        last = config.train.epochs * order.steps_per_epoch
-        return load(training, order.micro_batches(max(0, last - EPOCHS * order.steps_per_epoch), last), plain)
-
     def figures(name: str) -> tuple[str, float, float]:
-        loss, correct, count = validate(model, as_they_are("val"))
+        held = photographs.evaluation("val")
+        loss, correct, count = validate(model, load(held, plain_order(len(held), size), plain))
         return name, correct / count, loss / count
 
-    def renew(batches: Iterator[Batch]) -> None:
+    def renew(training: Dataset) -> None:
+        order = TrainOrder(len(training), size, config.run.seed)
+        last = config.train.epochs * order.steps_per_epoch
+        first = max(0, last - EPOCHS * order.steps_per_epoch)
         model.train()
         with paddle.no_grad():
-            for done, batch in enumerate(batches):
+            for done, batch in enumerate(load(training, order.micro_batches(first, last), plain)):
                 for norm in norms:
                     norm._momentum = done / (done + 1)  # so that all batches weigh alike
                 model(paddle.to_tensor(batch.images))
         model.eval()
 
     yield figures("as trained")
-    renew(augmented())
+    renew(photographs.training())
     yield figures("augmented")
-    renew(as_they_are("train"))
+    renew(photographs.evaluation("train"))
     yield figures("as they are")
 
 

@@ -63,15 +63,17 @@ class Photographs:
         return np.array([index[row.label] for row in self.manifest.of(split)], dtype=np.int64)
 
     def training(self) -> Dataset:
-        """The training photographs, augmented, at each epoch's size."""
+        """The training photographs, augmented before the still epochs, at each epoch's size."""
         config, rows = self.config, self.manifest.of("train")
         augment = build_recipe(config.augment.recipe, config.augment.engine)
+        until = config.train.epochs - config.augment.still_epochs
+        labels, seed = self.labels("train"), config.run.seed
         if config.data.source_size:
             source = self._pictures(rows, config.data.source_size)
-            return Dataset(lambda epoch: source, self.labels("train"), augment, config.run.seed, self._shrink)
+            return Dataset(lambda epoch: source, labels, augment, seed, self._shrink, augment_until=until)
         sizes = {self._train_size(epoch) for epoch in range(config.train.epochs)}
         by_size = {size: self._pictures(rows, size) for size in sorted(sizes)}
-        return Dataset(lambda epoch: by_size[self._train_size(epoch)], self.labels("train"), augment, config.run.seed)
+        return Dataset(lambda epoch: by_size[self._train_size(epoch)], labels, augment, seed, augment_until=until)
 
     def _shrink(self, epoch: int, image: np.ndarray) -> np.ndarray:
         return self._preprocess(self._train_size(epoch)).resize(image)
@@ -98,5 +100,5 @@ class Photographs:
                 cutmix_share=augment.cutmix_share,
             )
 
-        until = train.epochs - augment.plain_epochs
+        until = train.epochs - max(augment.plain_epochs, augment.still_epochs)
         return Collate(self.preprocess.normalise, weights, train.label_smoothing, mixed, until, self.config.run.seed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -58,6 +59,7 @@ class Dataset:
     """Pictures with labels, augmented unless `augment` leaves them alone.
 
     pictures: epoch -> those that are augmented. resize: epoch and an augmented picture -> it at that epoch's size.
+    augment_until: below which epoch pictures are augmented.
     """
 
     pictures: Callable[[int], Pictures]
@@ -65,14 +67,16 @@ class Dataset:
     augment: Augmenter
     seed: int
     resize: Callable[[int, np.ndarray], np.ndarray] = keep_size
+    augment_until: float = math.inf
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __getitem__(self, key: Key) -> Sample:
         image = self.pictures(key.epoch)[key.index]
-        rng = np.random.default_rng([self.seed, _AUGMENT, key.epoch, key.index])
-        return Sample(self.resize(key.epoch, self.augment(image, rng)), int(self.labels[key.index]), key)
+        if key.epoch < self.augment_until:
+            image = self.augment(image, np.random.default_rng([self.seed, _AUGMENT, key.epoch, key.index]))
+        return Sample(self.resize(key.epoch, image), int(self.labels[key.index]), key)
 
 
 def as_they_are(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
