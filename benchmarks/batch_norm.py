@@ -1,4 +1,4 @@
-"""What steadier batch-norm statistics do to the last weights of runs, on what they hold out.
+"""What other batch-norm statistics do to the last weights of runs, on what they hold out.
 
     python benchmarks/batch_norm.py runs/hour/mixup_or_cutmix_in_every_batch-0
 

@@ -63,10 +63,10 @@ class Photographs:
         return np.array([index[row.label] for row in self.manifest.of(split)], dtype=np.int64)
 
     def training(self) -> Dataset:
-        """The training photographs, augmented before the still epochs, at each epoch's size."""
+        """The training photographs, augmented before the unaugmented epochs, at each epoch's size."""
         config, rows = self.config, self.manifest.of("train")
         augment = build_recipe(config.augment.recipe, config.augment.engine)
-        until = config.train.epochs - config.augment.still_epochs
+        until = config.train.epochs - config.augment.unaugmented_epochs
         labels, seed = self.labels("train"), config.run.seed
         if config.data.source_size:
             source = self._pictures(rows, config.data.source_size)
@@ -100,5 +100,5 @@ class Photographs:
                 cutmix_share=augment.cutmix_share,
             )
 
-        until = train.epochs - max(augment.plain_epochs, augment.still_epochs)
+        until = train.epochs - max(augment.plain_epochs, augment.unaugmented_epochs)
         return Collate(self.preprocess.normalise, weights, train.label_smoothing, mixed, until, self.config.run.seed)

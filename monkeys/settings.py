@@ -87,7 +87,7 @@ class AugmentConfig(Section):
     cutmix_share: Fraction = Field(0.5, ge=0, le=1, description="of the mixed batches, where mixup and cutmix are on")
     erase: Fraction = Field(0.0, ge=0, le=1, description="probability of random erasing")
     plain_epochs: NonNegativeInt = Field(0, description="last epochs without mixup, cutmix and erasing")
-    still_epochs: NonNegativeInt = Field(0, description="last epochs without the recipe and all of these")
+    unaugmented_epochs: NonNegativeInt = Field(0, description="last epochs of photographs as they are")
 
 
 class ModelConfig(Section):

@@ -25,7 +25,7 @@ OPTIONS = {
     "cutmix in some batches": ["augment.cutmix=1.0", "augment.mix_prob=0.7"],
     "both": ["augment.cutmix=1.0", "augment.mixup=0.2", "augment.cutmix_share=0.9"],
     "both, mostly mixup": ["augment.cutmix=1.0", "augment.mixup=0.2", "augment.cutmix_share=0.1"],
-    "still in the last epoch": ["augment.still_epochs=1"],
+    "unaugmented in the last epoch": ["augment.unaugmented_epochs=1"],
     "erasing": ["augment.erase=0.5"],
     "decay": ["optim.weight_decay=0.05"],
     "decay without norms": ["optim.weight_decay=0.05", "optim.decay_norms=false"],

@@ -20,7 +20,7 @@ BATCHES = {
     "cutmix": ("augment.cutmix=1.0",),
     "never mixed": ("augment.cutmix=1.0", "augment.mixup=1.0", "augment.mix_prob=0"),
     "plain at the end": ("augment.cutmix=1.0", "augment.erase=1.0", "augment.plain_epochs=2"),
-    "still at the end": ("augment.cutmix=1.0", "augment.erase=1.0", "augment.still_epochs=2"),
+    "unaugmented at the end": ("augment.cutmix=1.0", "augment.erase=1.0", "augment.unaugmented_epochs=2"),
     "erased": ("augment.erase=1.0",),
     "smoothed": ("train.label_smoothing=0.1",),
     "weighted": ("train.class_weights=[1, 2, 3]",),
@@ -70,7 +70,7 @@ def test_every_way_to_change_a_batch_is_connected(seen):
         "cutmix": (True, True),
         "never mixed": (False, False),
         "plain at the end": (False, False),
-        "still at the end": (True, False),
+        "unaugmented at the end": (True, False),
         "erased": (True, False),
         "smoothed": (False, True),
         "weighted": (False, True),
@@ -91,8 +91,8 @@ def test_augmented_at_its_own_size_a_photograph_is_resized_once(seen, photos):
 
 
 @pytest.mark.parametrize("source", ["data.source_size=0", "data.source_size=40"])
-def test_still_epochs_show_a_photograph_as_it_is(seen, photos, source):
-    data = seen("augment.recipe=report", "augment.still_epochs=1", source)  # of two epochs
+def test_unaugmented_epochs_show_a_photograph_as_it_is(seen, photos, source):
+    data = seen("augment.recipe=report", "augment.unaugmented_epochs=1", source)  # of two epochs
     path = data.manifest.of("train")[0].path
     first, last = (data.training()[Key(epoch, 0)].image for epoch in range(2))
     np.testing.assert_array_equal(last, Preprocess(32).resize(decode(photos / path)))
