@@ -75,6 +75,15 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path, caplog, suf
     assert (damage is None and suffix == ".json") or "falling back" in caplog.text
 
 
+def test_a_run_whose_checkpoints_are_all_damaged_is_not_started_over(tmp_path):
+    checkpoints = Checkpoints(tmp_path)
+    for step in (1, 2):
+        checkpoints.save(step, tensors(step), {"step": step})
+        (tmp_path / f"step-{step:09d}.json").write_text("{}")
+    with pytest.raises(UserError, match=r"(?s)step-000000002.*step-000000001.*start anew with --overwrite"):
+        checkpoints.latest()
+
+
 def test_no_checkpoint_is_none(tmp_path):
     assert Checkpoints(tmp_path / "nothing").latest() is None
 

@@ -63,7 +63,8 @@ class Checkpoints:
             old.with_suffix(".safetensors").unlink(missing_ok=True)
 
     def latest(self) -> tuple[Tensors, dict[str, Any]] | None:
-        """The newest checkpoint that is whole; warns where a newer one is damaged; None where there is none."""
+        """The newest checkpoint that is whole, or None where nothing was saved; UserError where all are damaged."""
+        faults = []
         for path in reversed(self._states()):
             try:
                 record = json.loads(path.read_text(encoding="utf-8"))
@@ -71,7 +72,10 @@ class Checkpoints:
                     raise ValueError("its checksum is not the recorded one")
                 return load_tensors(path.with_suffix(".safetensors"), record["sha256"]), record["state"]
             except (UserError, ValueError, KeyError, TypeError, OSError, RecursionError) as error:
-                log.warning("%s cannot be used (%s); falling back to the checkpoint before it", path, error)
+                faults.append(f"{path} cannot be used ({error})")
+                log.warning("%s; falling back to a checkpoint before it, if there is one", faults[-1])
+        if faults:
+            raise UserError(f"{'; '.join(faults)}: put a whole copy of one there, or start anew with --overwrite")
         return None
 
     def _states(self) -> list[Path]:
