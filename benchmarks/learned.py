@@ -1,0 +1,123 @@
+"""What the last weights of several runs have learned, all their held-out photographs together.
+
+    python benchmarks/learned.py runs/confirm_1h/an_hour-1 runs/confirm_1h/an_hour-2 --out learned
+
+Prints recall and precision of each class, the pairs it confuses, calibration, and how much it looks at the border; OUT
+has the pictures, each run's `eval-val-last/cam.png` where it looks. For calibration each half of a run's photographs is
+scaled by the temperature that fits the other half, copies in one half, so that nothing is fitted to what is measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from monkeys import runtime
+from monkeys.evaluation.calibration import fit_temperature
+from monkeys.evaluation.metrics import calibration_error, confusion, per_class, reliability
+from monkeys.evaluation.predictions import Answer, Predictions, answers
+
+PAIRS = 6  # shown
+
+
+def main() -> None:
+    parse = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parse.add_argument("runs", type=Path, nargs="+", help="run folders")
+    parse.add_argument("--out", type=Path, required=True, help="folder of the pictures")
+    args = parse.parse_args()
+    runtime.tune_cpu()
+    runtime.import_paddle()
+
+    from monkeys.assessment import assess
+
+    found = [assess(run, weights="last") for run in args.runs]
+    classes = found[0].network.classes
+    plain = [row for one in found for row in answers(one.predictions, classes)]
+    scaled: list[Answer] = []
+    temperatures: list[float] = []
+    for one in found:
+        for half, temperature in halves(one.predictions, [row.group for row in one.images.rows]):
+            scaled += answers(half, classes, temperature)
+            temperatures.append(temperature)
+    print(class_table(per_class(plain, classes)))
+    print("\n".join(confused(plain, {info.id: info.name for info in classes})))
+    print(calibration("as trained", plain))
+    print(calibration(f"divided by {min(temperatures):.2f} to {max(temperatures):.2f}", scaled))
+    print(border(one.out for one in found))
+    draw(plain, scaled, [info.name for info in classes], confusion(plain, classes), args.out)
+
+
+def halves(predictions: Predictions, groups: Sequence[str]) -> Iterable[tuple[Predictions, float]]:
+    """Two halves of the images and, with each, the temperature that fits the other; a group is in one half."""
+    second = np.unique(groups, return_inverse=True)[1] % 2 == 1
+    for mine in (~second, second):
+        chosen = np.flatnonzero(mine)
+        half = Predictions(
+            paths=tuple(predictions.paths[index] for index in chosen),
+            labels=predictions.labels[chosen],
+            logits=predictions.logits[chosen],
+            leak_free=predictions.leak_free[chosen],
+        )
+        yield half, fit_temperature(predictions.logits[~mine], predictions.labels[~mine])
+
+
+def class_table(rows: Sequence[dict]) -> str:
+    """A line per class, the most often recognised first."""
+    lines = ["| class | recall | 95 % interval | precision | photographs |", "|" + " --- |" * 5]
+    for row in sorted(rows, key=lambda row: -row["recall"]):
+        interval = f"{row['recall_low']:.0%} to {row['recall_high']:.0%}"
+        name = row["name"].replace("_", " ")
+        lines.append(f"| {name} | {row['recall']:.1%} | {interval} | {row['precision']:.1%} | {row['support']} |")
+    return "\n".join(lines)
+
+
+def confused(rows: Sequence[Answer], names: dict[str, str]) -> list[str]:
+    """The pairs of classes with the most errors, in both directions."""
+    errors = [(row.label, row.predicted) for row in rows if not row.correct]
+    counts, pairs = Counter(errors), Counter((min(error), max(error)) for error in errors)
+    return [
+        f"{both} of {len(errors)} errors: {counts[a, b]} {names[a]} taken for {names[b]}, {counts[b, a]} the other way"
+        for (a, b), both in pairs.most_common(PAIRS)
+    ]
+
+
+def calibration(name: str, rows: Sequence[Answer]) -> str:
+    """Loss, expected calibration error and mean confidence in one line."""
+    loss, sure = math.fsum(row.loss for row in rows) / len(rows), math.fsum(row.confidence for row in rows) / len(rows)
+    right = sum(row.correct for row in rows) / len(rows)
+    return (
+        f"{name}: calibration error {calibration_error(rows):.1%}, loss {loss:.3f}, sure {sure:.1%}, right {right:.1%}"
+    )
+
+
+def border(folders: Iterable[Path]) -> str:
+    """How much of the Grad-CAM heat lies on the outer tenth of the shown photographs."""
+    shares = [json.loads((folder / "cam.json").read_text(encoding="utf-8"))["border_share"] for folder in folders]
+    return f"heat on the outer tenth, where 36 % of the picture is: {', '.join(f'{share:.0%}' for share in shares)}"
+
+
+def draw(
+    plain: Sequence[Answer], scaled: Sequence[Answer], names: Sequence[str], matrix: np.ndarray, out: Path
+) -> None:
+    """confusion.png and reliability.png."""
+    from monkeys.reports import plots
+
+    out.mkdir(parents=True, exist_ok=True)
+    plots.confusion_matrix(matrix, names, out / "confusion.png")
+    note = f"\n({calibration_error(plain):.1%} before temperature scaling)"
+    plots.reliability(
+        reliability(scaled), calibration_error(scaled), out / "reliability.png", before=reliability(plain), note=note
+    )
+
+
+if __name__ == "__main__":
+    main()
