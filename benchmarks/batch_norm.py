@@ -43,7 +43,8 @@ def examine(run: Path, size: int = BATCH) -> Iterator[tuple[str, float, float]]:
     from monkeys.serving.network import load_network
     from monkeys.training.engine import validate
 
-    config, network = load_config(run / "config.yaml"), load_network(run, weights="last")
+    config = load_config(run / "config.yaml", ["augment.unaugmented_epochs=0"], {})  # its last epochs augmented, too
+    network = load_network(run, weights="last")
     photographs = Photographs(config, read_manifest(run, config))
     model, plain = network.model, plain_collate(network.preprocess, len(network.classes))
     norms = [layer for layer in model.sublayers() if isinstance(layer, paddle.nn.BatchNorm2D)]

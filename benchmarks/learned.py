@@ -2,9 +2,10 @@
 
     python benchmarks/learned.py runs/confirm_1h/an_hour-1 runs/confirm_1h/an_hour-2 --out learned
 
-Prints recall and precision of each class, the pairs it confuses, calibration, and how much it looks at the border; OUT
-has the pictures, each run's `eval-val-last/cam.png` where it looks. For calibration each half of a run's photographs is
-scaled by the temperature that fits the other half, copies in one half, so that nothing is fitted to what is measured.
+Prints each class's recall (mean ± deviation over the runs) and precision, the pairs that are confused, calibration, and
+how much is seen of the border; OUT has the pictures, each run's `eval-val-last/cam.png` where it looks. A photograph
+counts once for each run that holds it out. For calibration each half of a run's photographs is scaled by the
+temperature that fits the other half, copies in one half, so that nothing is fitted to what is measured.
 """
 
 from __future__ import annotations
@@ -21,10 +22,12 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from study import spread
+
 from monkeys import runtime
 from monkeys.evaluation.calibration import fit_temperature
 from monkeys.evaluation.metrics import calibration_error, confusion, per_class, reliability
-from monkeys.evaluation.predictions import Answer, Predictions, answers
+from monkeys.evaluation.predictions import Answer, Named, Predictions, answers
 
 PAIRS = 6  # shown
 
@@ -41,6 +44,8 @@ def main() -> None:
 
     found = [assess(run, weights="last") for run in args.runs]
     classes = found[0].network.classes
+    if any(one.network.classes != classes for one in found):
+        parse.error("these runs do not have the same classes")
     plain = [row for one in found for row in answers(one.predictions, classes)]
     scaled: list[Answer] = []
     temperatures: list[float] = []
@@ -48,7 +53,8 @@ def main() -> None:
         for half, temperature in halves(one.predictions, [row.group for row in one.images.rows]):
             scaled += answers(half, classes, temperature)
             temperatures.append(temperature)
-    print(class_table(per_class(plain, classes)))
+    print(f"{len(plain)} answers on {len({row.path for row in plain})} different files")
+    print(class_table([answers(one.predictions, classes) for one in found], classes))
     print("\n".join(confused(plain, {info.id: info.name for info in classes})))
     print(calibration("as trained", plain))
     print(calibration(f"divided by {min(temperatures):.2f} to {max(temperatures):.2f}", scaled))
@@ -70,13 +76,15 @@ def halves(predictions: Predictions, groups: Sequence[str]) -> Iterable[tuple[Pr
         yield half, fit_temperature(predictions.logits[~mine], predictions.labels[~mine])
 
 
-def class_table(rows: Sequence[dict]) -> str:
+def class_table(runs: Sequence[Sequence[Answer]], classes: Sequence[Named]) -> str:
     """A line per class, the most often recognised first."""
-    lines = ["| class | recall | 95 % interval | precision | photographs |", "|" + " --- |" * 5]
-    for row in sorted(rows, key=lambda row: -row["recall"]):
-        interval = f"{row['recall_low']:.0%} to {row['recall_high']:.0%}"
-        name = row["name"].replace("_", " ")
-        lines.append(f"| {name} | {row['recall']:.1%} | {interval} | {row['precision']:.1%} | {row['support']} |")
+    by_run = [per_class(rows, classes) for rows in runs]
+    recalls = {table[0]["id"]: [line["recall"] for line in table] for table in zip(*by_run, strict=True)}
+    lines = ["| class | recall | precision | answers |", "|" + " --- |" * 4]
+    together = per_class([row for rows in runs for row in rows], classes)
+    for row in sorted(together, key=lambda row: -row["recall"]):
+        name, recall = row["name"].replace("_", " "), spread(recalls[row["id"]], ".1f")
+        lines.append(f"| {name} | {recall} % | {row['precision']:.1%} | {row['support']} |")
     return "\n".join(lines)
 
 
@@ -100,9 +108,10 @@ def calibration(name: str, rows: Sequence[Answer]) -> str:
 
 
 def border(folders: Iterable[Path]) -> str:
-    """How much of the Grad-CAM heat lies on the outer tenth of the shown photographs."""
+    """How much of the Grad-CAM heat lies on the outer tenth of the shown photographs, of each run."""
     shares = [json.loads((folder / "cam.json").read_text(encoding="utf-8"))["border_share"] for folder in folders]
-    return f"heat on the outer tenth, where 36 % of the picture is: {', '.join(f'{share:.0%}' for share in shares)}"
+    shown = ", ".join("no heat" if share is None else f"{share:.0%}" for share in shares)
+    return f"heat on the outer tenth, where 36 % of the picture is: {shown}"
 
 
 def draw(

@@ -7,7 +7,8 @@ A study names a configuration and, row by row, the overrides that differ from it
 test-time augmentation. Repeated, it goes on where it stopped: inside a run by its checkpoint, between runs by the
 record, a CSV file with a line per finished run (OUT/study.csv, or --record FILE, which may outlive the runs). Accuracy
 is that of the last epoch, so that nothing is chosen on the images it is measured on; the gain is that over the first
-row with the same seed. `--jobs 2` trains two runs at a time with one thread each. OUT/study.md has a line per row.
+row with the same seed. Seconds are those of training, without validation and checkpoints. `--jobs 2` trains two runs at
+a time with one thread each. OUT/study.md has a line per row. A row that is changed wants another OUT and record.
 """
 
 from __future__ import annotations
@@ -43,18 +44,23 @@ def arguments() -> argparse.Namespace:
     parse.add_argument("--out", type=Path, required=True, help="folder of the runs and of the table")
     parse.add_argument("--record", type=Path, help="CSV file of finished runs (OUT/study.csv)")
     parse.add_argument("--jobs", type=int, default=1, help="runs at a time")
-    parse.add_argument("--only", nargs="*", default=[], help="rows to train; the others are only read")
+    parse.add_argument("--only", nargs="*", default=[], help="rows to train, by name; the others are only read")
     return parse.parse_args()
 
 
 def main() -> int:
     args = arguments()
     study = yaml.safe_load(args.study.read_text(encoding="utf-8"))
-    args.out.mkdir(parents=True, exist_ok=True)
     record_file = args.record or args.out / "study.csv"
     record = read_record(record_file)
+    unknown = sorted(set(args.only) - study["rows"].keys())
+    if unknown:
+        print(f"{args.study} has no row {unknown[0]!r}; its rows: {', '.join(study['rows'])}", file=sys.stderr)
+        return 2
+    args.out.mkdir(parents=True, exist_ok=True)
     chosen = [row for row in study["rows"] if not args.only or row in args.only]
-    jobs = [(row, seed) for seed in study["seeds"] for row in chosen if (row, seed) not in record]
+    last = TTA if study.get("tta", False) else ""  # the figure of a run that comes last
+    jobs = [(row, seed) for seed in study["seeds"] for row in chosen if (row + last, seed) not in record]
     if args.jobs > 1:
         os.environ["OMP_NUM_THREADS"] = "1"
 
@@ -94,9 +100,12 @@ def overrides_of(study: dict, row: str) -> list[str]:
 
 
 def with_tta(run: Path) -> dict[str, float]:
-    """What test-time augmentation makes of the last weights; nothing is chosen, so there is no best."""
+    """Accuracy of the last weights with test-time augmentation.
+
+    No best epoch, and no loss: that of an evaluation is calibrated, by a temperature fitted to the same photographs.
+    """
     metrics = json.loads((run / "eval-val-last-tta" / "metrics.json").read_text(encoding="utf-8"))
-    return {"top1": metrics["top1"], "loss": metrics["loss"], "best": math.nan, "seconds": math.nan}
+    return {"top1": metrics["top1"], "loss": math.nan, "best": math.nan, "seconds": math.nan}
 
 
 def last_epoch(run: Path) -> dict[str, float]:
@@ -143,9 +152,10 @@ def table(study: dict, record: Record) -> str:
             ]
             gain = spread(gains, "+.1f") if gains else ""
             top1 = spread([figures["top1"] for figures in runs.values()], ".1f")
-            loss = statistics.fmean(figures["loss"] for figures in runs.values())
+            mean = statistics.fmean(figures["loss"] for figures in runs.values())
+            loss = "–" if math.isnan(mean) else f"{mean:.3f}"
             shown = " ".join(f"`{text}`" for text in overrides) or "–"
-            lines.append(f"| {row} | {top1} % | {gain} | {loss:.3f} | {len(runs)} | {shown} |")
+            lines.append(f"| {row} | {top1} % | {gain} | {loss} | {len(runs)} | {shown} |")
     return "\n".join(lines) + "\n"
 
 

@@ -32,3 +32,6 @@ def test_copies_leave_the_training_part_only(tmp_path):
         "validation/n0/n0_copy of b.jpg",
     ]
     assert "4 of 5 files" in said
+    again = subprocess.run([*command, "--out", out], capture_output=True, text=True)
+    assert again.returncode == 2
+    assert "is not empty" in again.stderr

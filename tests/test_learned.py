@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pytest
 from conftest import paint
 
 from monkeys.cli import train
@@ -43,6 +46,24 @@ def test_errors_of_both_directions_are_one_pair():
     ]
 
 
+def test_the_line_of_calibration():
+    probability = np.array([[0.8, 0.1, 0.1], [0.8, 0.1, 0.1], [0.1, 0.8, 0.1], [0.1, 0.8, 0.1]])
+    rows = answers(predictions([0, 0, 1, 0], np.log(probability)), CLASSES)  # three of four right, 80 % sure
+    loss = -(3 * np.log(0.8) + np.log(0.1)) / 4
+    said = learned.calibration("x", rows)
+    assert said == f"x: calibration error 5.0%, loss {loss:.3f}, sure 80.0%, right 75.0%"
+
+
+def test_recall_is_that_of_the_runs_and_precision_that_of_all_answers():
+    runs = [answers(predictions([0, 0, 1, 2], np.eye(3)[said]), CLASSES) for said in ([0, 0, 1, 2], [0, 1, 1, 2])]
+    lines = learned.class_table(runs, CLASSES).splitlines()[2:]
+    assert lines == [
+        "| blue | 100.0 ± 0.0 % | 66.7% | 2 |",
+        "| grey | 100.0 ± 0.0 % | 100.0% | 2 |",
+        "| red | 75.0 ± 35.4 % | 100.0% | 4 |",
+    ]
+
+
 def test_each_half_is_scaled_by_what_fits_the_other():
     rng = np.random.default_rng(0)
     labels = [index % 3 for index in range(60)]
@@ -69,8 +90,14 @@ def test_two_runs_are_told_of_as_one(tmp_path, shrunk, monkeypatch, capsys):
     learned.main()
     said = capsys.readouterr().out
     counts = [sum(1 for line in (Path(run) / "eval-val-last" / "predictions.csv").open()) - 1 for run in runs]
-    supports = [int(line.split("|")[-2]) for line in said.splitlines()[2:4]]
-    assert sum(supports) == sum(counts)
-    assert "as trained: calibration error" in said
-    assert "heat on the outer tenth" in said
+    assert said.startswith(f"{sum(counts)} answers on ")
+    metrics = [json.loads((Path(run) / "metrics.json").read_text()) for run in runs]
+    histories = [(Path(run) / "history.csv").read_text().splitlines() for run in runs]
+    column = histories[0][0].split(",").index("val_loss")
+    losses = [float(history[-1].split(",")[column]) for history in histories]
+    mean = sum(loss * one["n"] for loss, one in zip(losses, metrics, strict=True)) / sum(counts)
+    loss = float(re.search(r"as trained: .* loss ([\d.]+)", said)[1])
+    assert loss == pytest.approx(mean, abs=2e-3)  # unscaled, as the histories have it
+    shares = [json.loads((Path(run) / "eval-val-last" / "cam.json").read_text())["border_share"] for run in runs]
+    assert said.strip().endswith(", ".join("no heat" if share is None else f"{share:.0%}" for share in shares))
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["confusion.png", "reliability.png"]

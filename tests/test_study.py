@@ -95,7 +95,25 @@ def test_seeds_of_another_setting_and_every_run_examined_with_test_time_augmenta
     assert record["plain", 1]["top1"] == pytest.approx(0.21)  # from the seed that the stand-in was given
     assert record["plain" + study.TTA, 1]["top1"] == 0.5
     said = (tmp_path / "runs" / "study.md").read_text()
-    assert "| plain, test-time augmentation | 50.0 ± 0.0 % | +29.5 ± 0.7 | 1.000 | 2 | – |" in said
+    assert "| plain, test-time augmentation | 50.0 ± 0.0 % | +29.5 ± 0.7 | – | 2 | – |" in said
+
+
+def test_a_run_is_done_when_it_is_examined(run, tmp_path, monkeypatch):
+    assert run() == 0
+    (tmp_path / "study.yaml").write_text(STUDY + "tta: true\n")
+    (tmp_path / "examine.py").write_text(EXAMINES)
+    monkeypatch.setattr(study, "EVAL", tmp_path / "examine.py")
+    monkeypatch.setattr(study, "train_command", lambda words: [sys.executable, "-c", ""])  # finished: nothing to do
+    assert run() == 0
+    record = study.read_record(tmp_path / "runs" / "study.csv")
+    assert len(record) == 8
+    assert record["plain" + study.TTA, 1]["top1"] == 0.5
+
+
+def test_a_row_that_the_study_has_not_is_refused(run, tmp_path, capfd):
+    assert run("--only", "plane") == 2
+    assert "no row 'plane'; its rows: plain, averaged, always" in capfd.readouterr().err
+    assert not (tmp_path / "runs" / "study.csv").exists()
 
 
 def test_what_the_record_holds_is_not_trained_again(run, tmp_path):
