@@ -1,5 +1,7 @@
 """A good plain recipe in torch and torchvision on our hold-out: accuracy by epoch and by minute.
 
+    python tools/train.py -c configs/monkeys_cpu_15m.yaml -o data.root=data/monkeys   # any run: its manifest is used
+    bash benchmarks/setup_peers.sh
     .venv-bench/bin/python benchmarks/peer_recipe.py --run runs/monkeys_cpu_15m --data data/monkeys > peer.jsonl
 
 ResNet-50 from random weights, bfloat16, AdamW 0.001, weight decay 0.05, cosine after 5 epochs of warm-up, label
