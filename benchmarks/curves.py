@@ -21,6 +21,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from monkeys.reports.plots_base import COLOURS, figure, plain_logarithm, save, styled, tidy
 
+TICKS = (0.2, 0.5, 1, 2, 5, 15, 30, 60, 180)  # minutes; the budgets are among them
+
 
 class Curve(NamedTuple):
     name: str
@@ -55,6 +57,8 @@ def draw(curves: list[Curve], out: Path) -> Path:
         axes.plot(curve.minutes[-1], percent[-1], "o", color=colour)
     axes.set_xscale("log")
     plain_logarithm(axes.xaxis)
+    last = max(curve.minutes[-1] for curve in curves)
+    axes.set_xticks([minutes for minutes in TICKS if minutes <= last] or [last], minor=False)
     axes.set_ylim(0, 100)
     tidy(axes, "minutes since the start, logarithmic", "top-1, %")
     axes.legend(loc="lower right", frameon=False)
