@@ -58,7 +58,7 @@ def draw(curves: list[Curve], out: Path) -> Path:
     axes.set_xscale("log")
     plain_logarithm(axes.xaxis)
     last = max(curve.minutes[-1] for curve in curves)
-    axes.set_xticks([minutes for minutes in TICKS if minutes <= last] or [last], minor=False)
+    axes.set_xticks([minutes for minutes in TICKS if minutes <= last] or [last])
     axes.set_ylim(0, 100)
     tidy(axes, "minutes since the start, logarithmic", "top-1, %")
     axes.legend(loc="lower right", frameon=False)

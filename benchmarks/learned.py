@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
+import statistics
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -46,20 +46,18 @@ def main() -> None:
     classes = found[0].network.classes
     if any(one.network.classes != classes for one in found):
         parse.error("these runs do not have the same classes")
-    plain = [row for one in found for row in answers(one.predictions, classes)]
-    scaled: list[Answer] = []
-    temperatures: list[float] = []
-    for one in found:
-        for half, temperature in halves(one.predictions, [row.group for row in one.images.rows]):
-            scaled += answers(half, classes, temperature)
-            temperatures.append(temperature)
+    by_run = [answers(one.predictions, classes) for one in found]
+    plain = [row for rows in by_run for row in rows]
+    fitted = [half for one in found for half in halves(one.predictions, [row.group for row in one.images.rows])]
+    scaled = [row for half, temperature in fitted for row in answers(half, classes, temperature)]
+    temperatures = [temperature for _, temperature in fitted]
     print(f"{len(plain)} answers on {len({row.path for row in plain})} different files")
-    print(class_table([answers(one.predictions, classes) for one in found], classes))
+    print(class_table(by_run, classes))
     print("\n".join(confused(plain, {info.id: info.name for info in classes})))
     print(calibration("as trained", plain))
     print(calibration(f"divided by {min(temperatures):.2f} to {max(temperatures):.2f}", scaled))
     print(border(one.out for one in found))
-    draw(plain, scaled, [info.name for info in classes], confusion(plain, classes), args.out)
+    draw(plain, scaled, classes, args.out)
 
 
 def halves(predictions: Predictions, groups: Sequence[str]) -> Iterable[tuple[Predictions, float]]:
@@ -78,8 +76,8 @@ def halves(predictions: Predictions, groups: Sequence[str]) -> Iterable[tuple[Pr
 
 def class_table(runs: Sequence[Sequence[Answer]], classes: Sequence[Named]) -> str:
     """A line per class, the most often recognised first."""
-    by_run = [per_class(rows, classes) for rows in runs]
-    recalls = {table[0]["id"]: [line["recall"] for line in table] for table in zip(*by_run, strict=True)}
+    tables = [per_class(rows, classes) for rows in runs]
+    recalls = {lines[0]["id"]: [line["recall"] for line in lines] for lines in zip(*tables, strict=True)}
     lines = ["| class | recall | precision | answers |", "|" + " --- |" * 4]
     together = per_class([row for rows in runs for row in rows], classes)
     for row in sorted(together, key=lambda row: -row["recall"]):
@@ -99,12 +97,12 @@ def confused(rows: Sequence[Answer], names: dict[str, str]) -> list[str]:
 
 
 def calibration(name: str, rows: Sequence[Answer]) -> str:
-    """Loss, expected calibration error and mean confidence in one line."""
-    loss, sure = math.fsum(row.loss for row in rows) / len(rows), math.fsum(row.confidence for row in rows) / len(rows)
-    right = sum(row.correct for row in rows) / len(rows)
-    return (
-        f"{name}: calibration error {calibration_error(rows):.1%}, loss {loss:.3f}, sure {sure:.1%}, right {right:.1%}"
-    )
+    """Expected calibration error, loss, mean confidence and accuracy in one line."""
+    loss = statistics.fmean(row.loss for row in rows)
+    confidence = statistics.fmean(row.confidence for row in rows)
+    top1 = statistics.fmean(row.correct for row in rows)
+    error = calibration_error(rows)
+    return f"{name}: calibration error {error:.1%}, loss {loss:.3f}, confidence {confidence:.1%}, top-1 {top1:.1%}"
 
 
 def border(folders: Iterable[Path]) -> str:
@@ -114,14 +112,12 @@ def border(folders: Iterable[Path]) -> str:
     return f"heat on the outer tenth, where 36 % of the picture is: {shown}"
 
 
-def draw(
-    plain: Sequence[Answer], scaled: Sequence[Answer], names: Sequence[str], matrix: np.ndarray, out: Path
-) -> None:
+def draw(plain: Sequence[Answer], scaled: Sequence[Answer], classes: Sequence[Named], out: Path) -> None:
     """confusion.png and reliability.png."""
     from monkeys.reports import plots
 
     out.mkdir(parents=True, exist_ok=True)
-    plots.confusion_matrix(matrix, names, out / "confusion.png")
+    plots.confusion_matrix(confusion(plain, classes), [info.name for info in classes], out / "confusion.png")
     note = f"\n({calibration_error(plain):.1%} before temperature scaling)"
     plots.reliability(
         reliability(scaled), calibration_error(scaled), out / "reliability.png", before=reliability(plain), note=note

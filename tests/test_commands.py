@@ -29,6 +29,7 @@ def shown(path: Path) -> list[str]:
 
 
 COMMANDS = sorted({command for path in PAGES + HEADERS + SCRIPTS for command in shown(path)})
+TRAININGS = [command for command in COMMANDS if re.match(r"tools/train\.py -c (configs|benchmarks)/", command)]
 
 
 def options(script: str) -> str:
@@ -56,14 +57,7 @@ def test_what_a_command_names_exists(command):
             assert (ROOT / word).exists(), word
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        command
-        for command in COMMANDS
-        if command.startswith("tools/train.py -c configs/") or command.startswith("tools/train.py -c benchmarks/")
-    ],
-)
+@pytest.mark.parametrize("command", TRAININGS)
 def test_settings_are_accepted(command):
     words = shlex.split(command)
     overrides = [word for word in words[3:] if re.match(r"[a-z_]+\.[a-z0-9_.]+=", word)]

@@ -51,7 +51,7 @@ def test_the_line_of_calibration():
     rows = answers(predictions([0, 0, 1, 0], np.log(probability)), CLASSES)  # three of four right, 80 % sure
     loss = -(3 * np.log(0.8) + np.log(0.1)) / 4
     said = learned.calibration("x", rows)
-    assert said == f"x: calibration error 5.0%, loss {loss:.3f}, sure 80.0%, right 75.0%"
+    assert said == f"x: calibration error 5.0%, loss {loss:.3f}, confidence 80.0%, top-1 75.0%"
 
 
 def test_recall_is_that_of_the_runs_and_precision_that_of_all_answers():
@@ -89,13 +89,12 @@ def test_two_runs_are_told_of_as_one(tmp_path, shrunk, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["learned.py", *runs, "--out", str(tmp_path / "out")])
     learned.main()
     said = capsys.readouterr().out
-    counts = [sum(1 for line in (Path(run) / "eval-val-last" / "predictions.csv").open()) - 1 for run in runs]
+    counts = [json.loads((Path(run) / "metrics.json").read_text())["n"] for run in runs]
     assert said.startswith(f"{sum(counts)} answers on ")
-    metrics = [json.loads((Path(run) / "metrics.json").read_text()) for run in runs]
     histories = [(Path(run) / "history.csv").read_text().splitlines() for run in runs]
     column = histories[0][0].split(",").index("val_loss")
     losses = [float(history[-1].split(",")[column]) for history in histories]
-    mean = sum(loss * one["n"] for loss, one in zip(losses, metrics, strict=True)) / sum(counts)
+    mean = np.average(losses, weights=counts)
     loss = float(re.search(r"as trained: .* loss ([\d.]+)", said)[1])
     assert loss == pytest.approx(mean, abs=2e-3)  # unscaled, as the histories have it
     shares = [json.loads((Path(run) / "eval-val-last" / "cam.json").read_text())["border_share"] for run in runs]

@@ -70,10 +70,13 @@ class Checkpoints:
                 record = json.loads(path.read_text(encoding="utf-8"))
                 if _digest(record["state"]) != record["state_sha256"]:
                     raise ValueError("its checksum is not the recorded one")
-                return load_tensors(path.with_suffix(".safetensors"), record["sha256"]), record["state"]
+                tensors = load_tensors(path.with_suffix(".safetensors"), record["sha256"])
             except (UserError, ValueError, KeyError, TypeError, OSError, RecursionError) as error:
                 faults.append(f"{path} cannot be used ({error})")
-                log.warning("%s; falling back to a checkpoint before it, if there is one", faults[-1])
+                continue
+            if faults:
+                log.warning("%s; falling back to %s", "; ".join(faults), path.name)
+            return tensors, record["state"]
         if faults:
             raise UserError(f"{'; '.join(faults)}: put a whole copy of one there, or start anew with --overwrite")
         return None
