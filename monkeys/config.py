@@ -86,10 +86,19 @@ def _override(tree: dict[str, Any], text: str) -> str | None:
             return f"-o {text!r}: {section} is a value, not a section"
         node = child
     try:
-        node[last] = _scalar(value)
+        node[last] = value if value and _is_text(key) else _scalar(value)
     except NOT_YAML:
         return f"-o {text!r}: the value is not valid YAML"
     return None
+
+
+def _is_text(key: str) -> bool:
+    """Whether a setting is a name or a path: taken as typed, since YAML makes 2020 a number and cuts at ` #`."""
+    kind: Any = Config
+    for part in key.split("."):
+        fields = kind.model_fields if isinstance(kind, type) and issubclass(kind, BaseModel) else {}
+        kind = fields[part].annotation if part in fields else None
+    return kind in (str, Path)
 
 
 def _scalar(text: str) -> Any:

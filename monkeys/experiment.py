@@ -49,6 +49,8 @@ def run_experiment(
     folder = RunFolder(config.run_folder)
     if group.rank:
         log.setLevel(logging.WARNING)  # rank 0 tells how it goes
+        if resume and folder.finished:  # rank 0 says so, and ends
+            return Outcome(folder.path, folder.finished, {})
         return _follow(config, folder, group)
     with folder.locked():
         if resume and folder.finished:

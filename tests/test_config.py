@@ -71,6 +71,26 @@ def test_overrides_are_typed_by_the_field(write):
     assert config.train.class_weights == (1.0, 2.0)
 
 
+@pytest.mark.parametrize(
+    ("override", "section", "key", "meant"),
+    [
+        ("data.root=/data/set #2", "data", "root", Path("/data/set #2")),
+        ("data.root=2020", "data", "root", Path("2020")),
+        ("run.name=no", "run", "name", "no"),
+        ("run.name=1e3", "run", "name", "1e3"),
+        ("model.pretrained=null", "model", "pretrained", "null"),
+        ("data.cache_dir=null", "data", "cache_dir", None),
+    ],
+)
+def test_names_and_paths_are_taken_as_typed(write, override, section, key, meant):
+    assert getattr(getattr(load_config(write(""), [override]), section), key) == meant
+
+
+def test_an_empty_path_is_refused(write):
+    with pytest.raises(UserError, match=r"data\.root"):
+        load_config(write(""), ["data.root="])
+
+
 def test_the_resolved_configuration_reads_back_equal(write):
     config = load_config(write("optim: {lr: 0.1}\ndata: {sizes: {0: 64, 2: 96}}"), ["run.seed=7"])
     assert load_config(write(to_yaml(config), "config.yaml")) == config

@@ -119,6 +119,8 @@ def test_paddles_own_launcher_gives_the_same_bytes(alone):
     program = ("-m", "paddle.distributed.launch", "--nproc_per_node", "2", "--log_dir", str(alone / "logs"))
     finish(start(alone, "launched", *TWO, program=program))
     assert same(alone / "alone", alone / "launched")
+    finish(start(alone, "launched", *TWO, program=program))  # --resume auto of a finished run: nothing to do
+    assert same(alone / "alone", alone / "launched")
 
 
 @pytest.mark.slow
