@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from . import atomic, runtime
+from . import atomic
 from .config import Config, load_config
 from .data.image import decode
-from .data.manifest import ClassInfo, Row, build_manifest, leak_free, unseen
 from .errors import UserError
 from .evaluation.calibration import fit_temperature as best_temperature
 from .evaluation.metrics import Predictions, answers, evaluate_predictions
@@ -23,6 +21,7 @@ from .progress import progress
 from .reports.evaluation import write_evaluation
 from .reports.saliency import write_saliency
 from .serving.engine import Engine
+from .serving.examined import Images, name_of, other_images, own_images
 from .serving.export import open_inference
 from .serving.held_out import BATCH, batches
 from .serving.held_out import read_manifest as read_manifest
@@ -31,23 +30,6 @@ from .training.engine import predict
 from .training.tta import predict_with_tta, view_sizes
 
 log = logging.getLogger("monkeys")
-
-
-@dataclass(frozen=True)
-class Images:
-    """What is examined. leak_free: [N] bool, False where a training image shows the same picture."""
-
-    root: Path
-    rows: tuple[Row, ...]
-    leak_free: np.ndarray
-
-    def chosen(self, indices: np.ndarray) -> Images:
-        """A part of them."""
-        return Images(self.root, tuple(self.rows[index] for index in indices), self.leak_free[indices])
-
-    def labels(self, network: Network) -> np.ndarray:
-        """[N] int64, as the network counts classes."""
-        return np.array([network.class_ids.index(row.label) for row in self.rows], dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -71,6 +53,8 @@ class Assessment:
             text += f"\nleak-free top-1 {shown} on the {m['n_leak_free']} images whose picture training does not have"
         if m["selected_on_this_split"]:
             text += "\nthe best epoch was chosen on this split, so its figures are a little too good"
+        if self.images.validated:
+            text += "\nloss and calibration error are those after a temperature that was fitted on these images"
         return text
 
 
@@ -100,8 +84,8 @@ def assess(
         raise UserError("--weights last is not what was exported: leave out --engine inference")
     fast = open_inference(run) if engine == "inference" else None
     network, config = load_network(run, weights=weights), load_config(run / "config.yaml")
-    name = source.resolve().name.partition(".")[0] if source else split
-    images = _foreign(run, config, source, network) if source else _own(run, config, split)
+    name = name_of(source) if source else split
+    images = other_images(run, config, source, network) if source else own_images(run, config, split)
     images = images.chosen(_sample(len(images.rows), sample, seed))
     predictions = Predictions(
         paths=tuple(row.path for row in images.rows),
@@ -109,7 +93,7 @@ def assess(
         logits=_logits(network, images, config, tta, fast),
         leak_free=images.leak_free,
     )
-    selected = source is None and split == "val" and (weights == "best" or _watches_validation(config))
+    selected = images.validated and (weights == "best" or _watches_validation(config))
     temperature = network.temperature if weights == "best" else _fitted_temperature(network, run, config)
     metrics = evaluate_predictions(predictions, network.classes, split=name, selected=selected, temperature=temperature)
     target = out or run / f"eval-{name}{'-last' if weights == 'last' else ''}{'-tta' if tta else ''}"
@@ -153,7 +137,7 @@ def fit_temperature(run: Path) -> float:
 
 def _fitted_temperature(network: Network, run: Path, config: Config) -> float:
     """What makes the network's confidence on the run's validation split fit best."""
-    images = _own(run, config, "val")
+    images = own_images(run, config, "val")
     return best_temperature(_logits(network, images, config), images.labels(network))
 
 
@@ -162,47 +146,6 @@ def _sample(count: int, wanted: int, seed: int) -> np.ndarray:
     if not wanted or wanted >= count:
         return np.arange(count)
     return np.sort(np.random.default_rng(seed).choice(count, wanted, replace=False))
-
-
-def _own(run: Path, config: Config, split: str) -> Images:
-    """A split of the run's own manifest."""
-    manifest = read_manifest(run, config)
-    rows = manifest.of(split)
-    if not rows:
-        present = ", ".join(sorted({row.split for row in manifest.rows}))
-        raise UserError(f"{run} has no {split} images; its splits: {present}")
-    return Images(manifest.root, rows, leak_free(manifest, split))
-
-
-def _foreign(run: Path, config: Config, source: Path, network: Network) -> Images:
-    """All images of another source, its classes matched by folder id or by name."""
-    cache = runtime.cache_folder(config.data.cache_dir)
-    skip = config.data.skip_unreadable
-    manifest = build_manifest(source, cache_dir=cache, split=False, skip_unreadable=skip)
-    known = {info.name: info.id for info in network.classes} | {info.id: info.id for info in network.classes}
-    match = {info.id: known.get(info.id) or known.get(info.name) for info in manifest.classes}
-    unknown = [label for label, own in match.items() if own is None]
-    _mention_other_names(source, manifest.classes, network)
-    if unknown:
-        log.warning("%s: left out, classes that the network does not know: %s", source, ", ".join(unknown))
-    missing = [label for label in network.class_ids if label not in match.values()]
-    if missing:
-        log.warning("%s has no images of: %s", source, ", ".join(missing))
-    rows = tuple(row.relabelled(own) for row in manifest.rows if (own := match[row.label]))
-    if not rows:
-        raise UserError(f"{source}: none of its classes is known to {run} ({', '.join(network.class_ids)})")
-    return Images(manifest.root, rows, unseen(rows, manifest.root, read_manifest(run, config), cache_dir=cache))
-
-
-def _mention_other_names(source: Path, classes: Sequence[ClassInfo], network: Network) -> None:
-    """A word on classes of one id and two names: they may be two classes."""
-    names = {info.id: info.name for info in network.classes}
-    for info in classes:
-        if info.id in names and len({info.id, info.name, names[info.id]}) == 3:
-            log.warning(
-                "%s: %s is called %s there and %s by the network; taken for one class, as the folder's name says",
-                *(source, info.id, info.name, names[info.id]),
-            )
 
 
 def features(examined: Assessment, config: Config) -> np.ndarray:

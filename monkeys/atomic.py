@@ -6,6 +6,7 @@ import contextlib
 import errno
 import json
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,12 +22,14 @@ _REASONS = {
     errno.EPERM: "no permission: choose another folder, or change its permissions",
     errno.ENOENT: "there is no such file or folder",
     errno.ENOTDIR: "a part of this path is a file, not a folder",
+    errno.EEXIST: "this is a file, not a folder",
     errno.EISDIR: "this is a folder, not a file",
     errno.ENAMETOOLONG: "the name is too long",
     errno.EMFILE: "too many files are open: raise the limit with `ulimit -n`",
     errno.EIO: "the disk reports an error of its own",
 }
 DISK_FAULTS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EMFILE})
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
 _NO_FOLDER_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EBADF}  # some network and fuse file systems
 
 
@@ -47,6 +50,13 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
         os.fsync(file.fileno())
         temporary.replace(target)
     sync_folder(target.parent)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what writers that were killed have left; only for a folder in which nobody writes now."""
+    for path in folder.glob(".*.tmp"):
+        if _TEMPORARY.fullmatch(path.name):
+            path.unlink()
 
 
 def write_bytes(path: Path, data: bytes) -> None:

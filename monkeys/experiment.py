@@ -72,8 +72,8 @@ def search_lr(config: Config, out: Path, steps: int = 100) -> float:
     device, manifest = _use_device(config), _manifest(config, RunFolder(out), "")
     trainer = make_trainer(config, Photographs(config, manifest), RunFolder(out), Group(), device)
     accumulate = config.train.accumulate
-    found = find_lr(trainer.step_fn, trainer.train(0, steps), accumulate=accumulate, steps=steps)
     atomic.make_folder(out)
+    found = find_lr(trainer.step_fn, trainer.train(0, steps), accumulate=accumulate, steps=steps)
     lines = [f"{rate!r},{loss!r}" for rate, loss in zip(found.rates, found.losses, strict=True)]
     atomic.write_text(out / "lr_finder.csv", "\n".join(["lr,smoothed_loss", *lines]) + "\n")
     plots.lr_finder(found.rates, found.losses, found.suggestion, out / "lr_finder.png")
@@ -125,8 +125,11 @@ def _use_device(config: Config) -> str:
 
 
 def _manifest(config: Config, folder: RunFolder, resume: str) -> Manifest:
-    """The photographs with their splits: drawn once, then read from the run folder."""
-    if resume and (folder.path / "manifest.csv").exists():
+    """The photographs with their splits: drawn once, then read from the run folder.
+
+    Without a checkpoint there is nothing to go on from: the run begins anew, as it is configured now.
+    """
+    if resume and folder.holds_checkpoint:
         return read_manifest(folder.path, config)
     data = config.data
     if not data.root.exists():

@@ -91,17 +91,19 @@ def settings_and_limits(config: Config) -> dict[str, Any]:
 def make_schedule(config: Config, order: TrainOrder) -> Schedule:
     """The learning rate of every step."""
     plan, steps = config.optim.schedule, order.steps_per_epoch
+    lr = effective_lr(config)
+    to_batch = lr / config.optim.lr  # every rate of the plan is for batches of optim.lr_batch
     return build_schedule(
         plan.name,
-        lr=effective_lr(config),
+        lr=lr,
         total_steps=config.train.epochs * steps,
         steps_per_epoch=steps,
         warmup_steps=round(plan.warmup_epochs * steps),
-        min_lr=plan.min_lr,
+        min_lr=plan.min_lr * to_batch,
         drop_period=plan.drop_period,
         drop_factor=plan.drop_factor,
         boundaries=plan.boundaries,
-        values=plan.values,
+        values=tuple(value * to_batch for value in plan.values),
         power=plan.power,
         scale=plan.scale,
         patience=plan.patience,

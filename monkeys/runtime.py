@@ -139,6 +139,15 @@ def import_paddle() -> None:
     sys.stderr.write("".join(line + "\n" for line in kept))
 
 
+def gpu_count(environ: Mapping[str, str]) -> int:
+    """GPUs that Paddle may use, told without importing it: none with its CPU build, else those named, else all."""
+    if _version("paddlepaddle-gpu") is None:
+        return 0
+    if (named := environ.get("CUDA_VISIBLE_DEVICES")) is not None:
+        return len([card for card in named.split(",") if card.strip() not in ("", "-1")])
+    return len(list(Path("/dev").glob("nvidia[0-9]*")))
+
+
 def choose_device(wanted: str) -> tuple[str, str]:
     """Paddle's name of the device to use, and the reason in words.
 

@@ -31,7 +31,7 @@ class Section(BaseModel):
 class RunConfig(Section):
     """Where a run is written, and what its randomness starts from."""
 
-    name: str = Field("", pattern=r"^[\w.-]*$", description="run folder's name; empty: the configuration file's stem")
+    name: str = Field("", pattern=r"^(\.*[\w-][\w.-]*)?$", description="empty: the configuration file's stem")
     dir: Path = Field(Path("runs"), description="where run folders live")
     seed: NonNegativeInt = Field(0, description="of weights, order and augmentation")
     device: Literal["auto", "cpu", "gpu"] = "auto"
@@ -156,7 +156,7 @@ class TrainConfig(Section):
     min_delta: NonNegativeFloat = Field(0.0, description="what counts as lower")
     target_top1: Fraction = Field(0.0, ge=0, le=1, description="stop once validation top-1 reaches this; 0: off")
     min_grad_norm: NonNegativeFloat = Field(0.0, description="stop once the gradient norm is below; 0: off")
-    min_weight_change: NonNegativeFloat = Field(0.0, description="stop once an epoch's last step moves them less; 0: off")
+    min_weight_change: NonNegativeFloat = Field(0.0, description="stop once an epoch's last step is shorter; 0: off")
     save_steps: NonNegativeInt = Field(0, description="also checkpoint every this many steps; 0: each epoch only")
     processes: Literal["auto"] | PositiveInt = Field(1, description="auto: two on a CPU, one per GPU")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,8 +11,8 @@ from pathlib import Path
 import pytest
 from conftest import paint
 
+from monkeys.cli import entry, explore, predict, train
 from monkeys.cli import eval as eval_command
-from monkeys.cli import explore, predict, train
 
 ROOT = Path(__file__).parents[1]
 CPU = str(ROOT / "configs" / "monkeys_cpu.yaml")
@@ -140,3 +142,24 @@ def test_every_tool_explains_itself(tool):
     )
     assert done.returncode == 0, done.stderr
     assert "usage:" in done.stdout
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES])
+def test_a_disk_that_takes_nothing_is_named(capsys, number):
+    @entry
+    def command(argv):
+        raise OSError(number, os.strerror(number), "out/table.csv")
+
+    assert command([]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: out/table.csv: ")
+    assert len(said.splitlines()) == 1
+
+
+def test_a_fault_of_the_program_is_not_called_the_disks():
+    @entry
+    def command(argv):
+        raise FileNotFoundError(errno.ENOENT, "no such file", "template.html")
+
+    with pytest.raises(FileNotFoundError):
+        command([])

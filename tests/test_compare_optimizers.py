@@ -149,7 +149,7 @@ def test_refusals(arguments: list[str], words: str, tmp_path: Path, capsys: pyte
 def test_a_file_is_no_place_for_results(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("")
     assert main(["--out", str(tmp_path / "file")]) == 2
-    assert "is a file" in capsys.readouterr().err
+    assert "this is a file, not a folder" in capsys.readouterr().err
 
 
 def test_the_tool_refuses_before_it_imports_anything_heavy(tmp_path: Path) -> None:

@@ -86,6 +86,12 @@ def test_names_and_paths_are_taken_as_typed(write, override, section, key, meant
     assert getattr(getattr(load_config(write(""), [override]), section), key) == meant
 
 
+@pytest.mark.parametrize("name", [".", "..", "a/b"])
+def test_a_run_is_not_named_like_another_folder(write, name):
+    with pytest.raises(UserError, match=r"run\.name"):
+        load_config(write(""), [f"run.name={name}"])
+
+
 def test_an_empty_path_is_refused(write):
     with pytest.raises(UserError, match=r"data\.root"):
         load_config(write(""), ["data.root="])

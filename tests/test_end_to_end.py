@@ -15,6 +15,7 @@ from safetensors.numpy import load_file
 
 from monkeys.cli import eval as eval_command
 from monkeys.cli import predict, train
+from monkeys.config import load_config, to_yaml
 from monkeys.evaluation.metrics import metrics_of, read_predictions
 from monkeys.serving import Predictor
 
@@ -192,6 +193,33 @@ def test_other_photographs_are_matched_by_name_and_their_twins_are_counted(train
     assert "no images of: n1" in caplog.text
     labels = {row["label"] for row in rows(run / "eval-elsewhere" / "predictions.csv")}
     assert labels == {"n0", "n2"}
+
+
+def test_the_validation_images_under_another_path_are_still_those_that_chose(trained, tmp_path):
+    photos, run, _ = trained
+    (tmp_path / "elsewhere").mkdir()
+    for row in rows(run / "manifest.csv"):
+        if row["split"] == "val":
+            copy = tmp_path / "elsewhere" / "val" / row["path"]
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(photos / row["path"], copy)
+    before = (run / "eval-val" / "metrics.json").read_bytes()
+    assert eval_command.main([str(run), "--data", str(tmp_path / "elsewhere" / "val")]) == 0
+    metrics = json.loads((run / "eval-elsewhere-val" / "metrics.json").read_text())
+    assert (metrics["split"], metrics["selected_on_this_split"]) == ("elsewhere-val", True)
+    assert (run / "eval-val" / "metrics.json").read_bytes() == before
+
+
+def test_without_the_training_photographs_their_copies_are_still_known(trained, tmp_path, caplog):
+    photos, original, _ = trained
+    run = shutil.copytree(original, tmp_path / "run")
+    (run / "config.yaml").write_text(to_yaml(load_config(run / "config.yaml", [f"data.root={tmp_path / 'gone'}"], {})))
+    shutil.copytree(photos / "n2", tmp_path / "set.v2" / "n2")
+    assert eval_command.main([str(run), "--data", str(tmp_path / "set.v2")]) == 0
+    metrics = json.loads((run / "eval-set.v2" / "metrics.json").read_text())
+    seen = sum(row["label"] == "n2" and row["split"] == "train" for row in rows(run / "manifest.csv"))
+    assert metrics["n"] - metrics["n_leak_free"] == seen
+    assert "only byte-identical copies" in caplog.text
 
 
 def test_photographs_without_any_known_class_are_refused(trained, tmp_path, capsys):

@@ -91,6 +91,20 @@ def test_the_card_tells_data_figures_and_limits(run):
         assert words in card, words
 
 
+def test_the_card_tells_of_the_exported_weights_alone_and_of_how_they_were_examined(run):
+    for name in ("eval-val", "eval-val-last"):
+        (run / name).mkdir()
+    assert eval_command.main([str(run), "--tta"]) == 0
+    for name, top1 in (("eval-val", 0.25), ("eval-val-last", 0.75)):
+        metrics = json.loads((run / "eval-val-tta" / "metrics.json").read_text()) | {"top1": top1}
+        (run / name / "metrics.json").write_text(json.dumps(metrics))
+    export.export(run, "safetensors")
+    card = (run / "export" / "safetensors" / "README.md").read_text()
+    assert "| validation¹ | 12 | 25.0%" in card
+    assert "| validation, test-time augmentation¹ | 12 |" in card
+    assert "75.0%" not in card
+
+
 def test_the_card_of_a_run_without_figures_says_so(run):
     export.export(run, "safetensors")
     assert "not examined yet" in (run / "export" / "safetensors" / "README.md").read_text()

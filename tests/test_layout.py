@@ -98,6 +98,10 @@ def test_classes_are_in_natural_order(tmp_path: Path) -> None:
     assert sorted(["a10b2", "a10b10", "a9", "", "7", "a"], key=natural) == ["", "7", "a", "a9", "a10b2", "a10b10"]
 
 
+def test_digits_of_other_scripts_are_letters() -> None:
+    assert sorted(["١", "abc", "n10", "n2", "１"], key=natural) == ["abc", "n2", "n10", "١", "１"]
+
+
 def test_what_file_managers_leave_is_ignored(tmp_path: Path) -> None:
     names = (
         "a/1.jpg",

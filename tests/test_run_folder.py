@@ -83,3 +83,29 @@ def test_a_setting_that_an_older_version_did_not_have_was_at_its_default(folder)
     assert folder.checkpoint({"train.epochs": 3, "augment.new": 0.5}, defaults, force=False)
     with pytest.raises(UserError, match=r"augment\.new 0\.5 then, 0\.9 now"):
         folder.checkpoint({"train.epochs": 3, "augment.new": 0.9}, defaults, force=False)
+
+
+@pytest.mark.parametrize("name", ["plots/mine.pdf", "export/thesis.tex", "metrics.json", "eval-2024/answers.csv"])
+def test_a_folder_that_was_never_a_run_is_left_alone(folder, name):
+    path = folder.path / name
+    path.parent.mkdir(parents=True)
+    path.write_text("mine")
+    with pytest.raises(UserError, match=f"holds {name.partition('/')[0]}, which a run would replace"), folder.locked():
+        pass
+    assert [str(found.relative_to(folder.path)) for found in folder.path.rglob("*") if found.is_file()] == [name]
+
+
+def test_what_a_killed_process_left_half_written_is_removed(folder):
+    (folder.path / "last").mkdir(parents=True)
+    for name in (".lock", ".best.json.0123abcd.tmp", "last/.step-000000003.safetensors.89ef4567.tmp", ".notes.tmp"):
+        (folder.path / name).write_text("")
+    with folder.locked():
+        pass
+    assert sorted(path.name for path in folder.path.rglob("*") if path.is_file()) == [".lock", ".notes.tmp"]
+
+
+def test_no_force_gives_an_optimizer_the_state_of_another(folder):
+    Checkpoints(folder.path / "last").save(3, {}, {"fingerprint": {"optim.name": "sgd", "train.epochs": 3}})
+    with pytest.raises(UserError, match=r"optim\.name 'sgd' then, 'adam' now; choose another run\.name"):
+        folder.checkpoint({"optim.name": "adam", "train.epochs": 3}, {}, force=True)
+    assert folder.checkpoint({"optim.name": "sgd", "train.epochs": 9}, {}, force=True)

@@ -66,6 +66,14 @@ def test_a_gpu_that_is_not_there_is_refused_with_the_reason():
     assert runtime.choose_device("auto") == ("cpu", "this Paddle is the CPU build")
 
 
+@pytest.mark.parametrize(
+    ("build", "named", "cards"), [("3.3", "0,2", 2), ("3.3", "", 0), ("3.3", "-1", 0), (None, "0,2", 0)]
+)
+def test_cards_are_counted_for_a_gpu_build_alone(monkeypatch, build, named, cards):
+    monkeypatch.setattr(runtime, "_version", {"paddlepaddle-gpu": build}.get)
+    assert runtime.gpu_count({"CUDA_VISIBLE_DEVICES": named}) == cards
+
+
 def test_the_environment_is_recorded():
     record = runtime.environment("cpu", 3)
     assert record["seed"] == 3

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from toy import make_toy
 
-from monkeys.errors import Interrupted, TrainingError
+from monkeys.errors import Interrupted, TrainingError, UserError
 from monkeys.training.checkpoint import model_tensors
 from monkeys.training.runlog import COLUMNS, NullLog, RunLog
 from monkeys.training.stopping import Stopping
@@ -34,6 +34,20 @@ class SignalAt(RunLog):
         super().step(step, values)
         if step == self._at:
             signal.raise_signal(self._number)
+
+
+class Rows(NullLog):
+    """A log that remembers."""
+
+    def __init__(self) -> None:
+        self.rates: list[tuple[int, float]] = []
+        self.rows: list[dict] = []
+
+    def step(self, step, values) -> None:
+        self.rates.append((step - 1, values["lr"]))
+
+    def epoch(self, row) -> None:
+        self.rows.append(row)
 
 
 def test_a_run_learns_and_writes_what_it_promises(tmp_path):
@@ -183,3 +197,40 @@ def test_twenty_four_images_are_learnt_by_heart(tmp_path):
     trainer = make_toy(tmp_path, epochs=40, schedule="constant")
     trainer.fit()
     assert max(float(row["train_top1"]) for row in history(tmp_path)) == 1.0
+
+
+def restored(folder, saved, **options):
+    trainer = make_toy(folder, **options)
+    trainer.restore(*saved.checkpoints.latest())
+    return trainer
+
+
+def test_a_plan_that_became_shorter_is_done(tmp_path):
+    saved = make_toy(tmp_path / "a", epochs=2)
+    saved.fit()
+    saved.progress.stopped = ""
+    saved.saved_step = -1
+    saved.save()
+    again = restored(tmp_path / "b", saved, max_steps=saved.progress.step - 1)
+    assert again.fit().stopped == "all steps done"
+    assert again.progress.step == saved.progress.step
+
+
+def test_the_rate_in_the_history_is_the_one_that_was_used(tmp_path):
+    trainer = make_toy(tmp_path, epochs=4, schedule="plateau", log=(log := Rows()))
+    trainer.schedule.best = 0.0  # no epoch is better: the rate falls after each
+    trainer.fit()
+    used = {step // trainer.order.steps_per_epoch: lr for step, lr in log.rates}
+    assert [row["lr"] for row in log.rows] == pytest.approx(list(used.values()))
+    assert len(set(used.values())) == 4
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "setting"),
+    [({}, {"ema": 0.9}, "train.ema"), ({}, {"schedule": "plateau"}, "optim.schedule.name")],
+)
+def test_a_state_that_was_not_saved_is_missed_in_words(tmp_path, then, now, setting):
+    saved = make_toy(tmp_path / "a", epochs=1, **then)
+    saved.fit()
+    with pytest.raises(UserError, match=f"was made with another {setting}, and has no state for this one"):
+        restored(tmp_path / "b", saved, epochs=1, **now)

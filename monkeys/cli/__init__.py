@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from .. import runtime
+from .. import atomic, runtime
 from ..errors import TrainingError, UserError
 
 Main = Callable[[Sequence[str] | None], int]
@@ -43,6 +43,10 @@ def entry(main: Main) -> Main:
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return DONE
+        except OSError as error:
+            if error.errno not in atomic.DISK_FAULTS:
+                raise
+            return _fail(atomic.explain(error, error.filename or "a file"), WRONG_INPUT)
 
     return run
 

@@ -133,6 +133,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise UserError(f"no folder of photographs{f' at {data}' if data else ''}: name one with --data")
     if not (ROOT / "benchmarks").is_dir():
         raise UserError("the measurements are part of the source tree (benchmarks/): run this from a checkout")
+    atomic.make_folder(args.json.parent)
     rows = [row for row in ROWS if not args.only or row.name in args.only]
     measured = measure(rows, args.repeats, data.resolve())
     found = [result for row in rows if (result := compare(row, measured)) is not None]
@@ -189,7 +190,7 @@ def compare(row: Row, measured: Measured) -> dict[str, object] | None:
         else:
             sides.append([figures[row.key] for figures in measured.figures[side]])
     ours, reference = sides
-    ratios = [b / a if row.less_is_better else a / b for a, b in zip(ours, reference, strict=True)]
+    ratios = [b / max(a, 1e-9) if row.less_is_better else a / b for a, b in zip(ours, reference, strict=True)]
     ratio = statistics.median(ratios)
     spread = (max(ratios) - min(ratios)) / ratio
     if spread > NOISY:

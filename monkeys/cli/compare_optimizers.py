@@ -7,7 +7,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from .. import runtime
+from .. import atomic, runtime
 from ..errors import UserError
 from ..models import MODELS
 from ..optim import OPTIMIZERS, SECOND_ORDER
@@ -49,8 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise UserError(f"--{option}: expected at least 1, got {getattr(args, option)}")
     if args.model != IRIS:
         refuse_model(args.model, methods)
-    if args.out.exists() and not args.out.is_dir():
-        raise UserError(f"--out {args.out} is a file, not a folder")
+    atomic.make_folder(args.out)
     log.info(runtime.tune_cpu(processes=runtime.usable_cores()))  # one thread: the network is too small to share
     runtime.import_paddle()
     _compare(methods, args.epochs, args.seeds, args.out, args.tune)
@@ -78,7 +77,6 @@ def _compare(methods: list[str], epochs: int, seeds: int, out: Path, tune_rates:
     total = len(methods) * seeds
     runs = list(progress(comparison.compare(methods, range(seeds), epochs, rates), total=total, unit="run"))
     rows = report.table(runs, rates)
-    out.mkdir(parents=True, exist_ok=True)
     report.write_curves(runs, out / "curves.csv")
     report.write_table(rows, out / "table.csv")
     text = report.markdown(rows, epochs)

@@ -64,16 +64,18 @@ def _processes(config: Config) -> int:
     """auto: on a CPU two processes once there are two cores, which beat two threads; on GPUs one per card."""
     if config.train.processes != "auto":
         return config.train.processes
-    cards = len([card for card in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if card])
-    most = cards or min(2, runtime.usable_cores())
+    most = _cards(config) or min(2, runtime.usable_cores())
     return most if config.train.batch_size % (most * config.train.accumulate) == 0 else 1
 
 
 def _in_ranks(config: Config, processes: int, arguments: list[str]) -> int:
     """Start this command again, once per rank."""
     log.info(runtime.tune_cpu(processes=processes))
-    gloo = config.run.device == "cpu" or "CUDA_VISIBLE_DEVICES" not in os.environ
-    return launch(train_command(arguments), processes, gloo)
+    return launch(train_command(arguments), processes, gloo=not _cards(config))
+
+
+def _cards(config: Config) -> int:
+    return 0 if config.run.device == "cpu" else runtime.gpu_count(os.environ)
 
 
 def _find_lr(config: Config, out: Path) -> int:

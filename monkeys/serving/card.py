@@ -104,24 +104,27 @@ def _data(record: Mapping[str, Any], rows: Sequence[Row]) -> str:
 
 
 def _figures(run: Path) -> str:
-    """Every examination in the run folder, each with its intervals and its remarks."""
-    found = [metrics for path in sorted(run.glob("eval-*/metrics.json")) if (metrics := _read(path))]
+    """Every examination of the exported weights in the run folder, each with its intervals and its remarks."""
+    folders = [path for path in sorted(run.glob("eval-*/metrics.json")) if "-last" not in path.parent.name]
+    found = {path.parent.name: metrics for path in folders if (metrics := _read(path))}
     if not found:
         return "None: the run was not examined yet (`tools/eval.py` does that)."
     head = ["images", "n", "top-1 (95 % interval)", "leak-free top-1 (95 % interval)", "top-5", "macro F1"]
     table = [
         [
-            _SPLITS.get(m["split"], _cell(m["split"])) + ("¹" if m["selected_on_this_split"] else ""),
+            _SPLITS.get(m["split"], _cell(m["split"]))
+            + (", test-time augmentation" if name.endswith("-tta") else "")
+            + ("¹" if m["selected_on_this_split"] else ""),
             m["n"],
             _interval(m, "top1"),
             f"{_interval(m, 'top1_leak_free')} of {m['n_leak_free']}",
             f"{m['top5']:.1%}",
             f"{m['macro_f1']:.1%}",
         ]
-        for m in found
+        for name, m in found.items()
     ]
     notes = "Intervals are Wilson's. Leak-free: without images of which training has a copy or near-copy."
-    if any(m["selected_on_this_split"] for m in found):
+    if any(m["selected_on_this_split"] for m in found.values()):
         notes += "\n\n¹ The best epoch was chosen on these images, so their figures are a little too good."
     return f"{_table(head, table)}\n\n{notes}"
 

@@ -81,6 +81,11 @@ class Checkpoints:
             raise UserError(f"{'; '.join(faults)}: put a whole copy of one there, or start anew with --overwrite")
         return None
 
+    @property
+    def exist(self) -> bool:
+        """Whether anything was saved, whole or not."""
+        return bool(self._states())
+
     def _states(self) -> list[Path]:
         return sorted(self.folder.glob("step-*.json"))
 
@@ -89,6 +94,21 @@ def _digest(state: Mapping[str, Any]) -> str:
     """SHA-256 of the state as JSON, which makes texts of all keys before they are sorted."""
     as_read = json.loads(json.dumps(state))
     return hashlib.sha256(json.dumps(as_read, sort_keys=True).encode()).hexdigest()
+
+
+def refuse_stateless(setting: str, own: Mapping[str, Any], saved: Mapping[str, Any]) -> None:
+    """UserError where a part of the run has a state that the checkpoint does not: not even --resume force knows it."""
+    if missing := sorted(own.keys() - saved.keys()):
+        raise UserError(
+            f"the checkpoint was made with another {setting}, and has no state for this one ({missing[0]}): "
+            "set it as it was, or choose another run.name"
+        )
+
+
+def restore_scaler(scaler: Any, state: Mapping[str, Any]) -> None:
+    """Take over what `as_json` gave; nothing on a CPU, whose scaler neither has a state nor takes one."""
+    if state and scaler.is_enable():
+        scaler.load_state_dict({**state, "scale": np.asarray(state["scale"], np.float32)})
 
 
 def as_json(state: Mapping[str, Any]) -> dict[str, Any]:

@@ -32,6 +32,7 @@ class RunFolder:
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Keep other processes out; a folder that was made only for this and stays empty is removed."""
+        self._refuse_other_peoples()
         created = not self.path.exists()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -41,6 +42,8 @@ class RunFolder:
         try:
             _take(lock.fileno(), self.path)
             with _disk_faults_told(self.path):
+                for folder in (self.path, self.path / "last"):
+                    atomic.remove_unfinished(folder)
                 yield
         finally:
             if created and [path.name for path in self.path.iterdir()] == [".lock"]:
@@ -50,6 +53,10 @@ class RunFolder:
     @property
     def holds_run(self) -> bool:
         return (self.path / "config.yaml").exists()
+
+    @property
+    def holds_checkpoint(self) -> bool:
+        return Checkpoints(self.path / "last").exist
 
     @property
     def finished(self) -> str:
@@ -67,6 +74,17 @@ class RunFolder:
             raise UserError(
                 f"{self.path} already holds a run: add --resume auto to go on, --overwrite to replace it, "
                 "or choose another run.name"
+            )
+
+    def _refuse_other_peoples(self) -> None:
+        """UserError where the folder is none of a run, and holds what a run would take for its own."""
+        if self.holds_run or (self.path / ".lock").exists():
+            return
+        found = sorted(path.name for pattern in FILES + FOLDERS for path in self.path.glob(pattern))
+        if found:
+            raise UserError(
+                f"{self.path} is not the folder of a run, and holds {', '.join(found[:3])}, which a run would replace: "
+                "choose another run.name or run.dir"
             )
 
     def clear(self) -> None:
@@ -92,9 +110,11 @@ class RunFolder:
         found = Checkpoints(self.path / "last").latest()
         if found is None:
             return None
-        if not force:
-            saved = {**defaults, **found[1]["fingerprint"]}
-            self.refuse_other(saved, fingerprint, "--resume force goes on all the same")
+        saved, advice = {**defaults, **found[1]["fingerprint"]}, "--resume force goes on all the same"
+        if force:  # an optimizer's state is no other's
+            saved, fingerprint = ({"optim.name": has.get("optim.name")} for has in (saved, fingerprint))
+            advice = "choose another run.name"
+        self.refuse_other(saved, fingerprint, advice)
         return found
 
     def refuse_other(self, saved: Mapping[str, Any], now: Mapping[str, Any], advice: str) -> None:

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import paddle
 from paddle import nn
 
@@ -93,8 +92,9 @@ class Trainer:
         self.clock = time.perf_counter()
         stream = self.train(self.progress.step, self.last_step)
         with Signals() as signals:
-            while not self.progress.stopped:
+            while not self.progress.stopped and (self.progress.step < self.last_step or self.tally.seen):
                 self._epoch(stream, signals)
+        self.progress.stopped = self.progress.stopped or "all steps done"  # the plan has become shorter since
         return self.progress
 
     def _epoch(self, stream: Iterator[Batch], signals: Signals) -> None:
@@ -157,7 +157,6 @@ class Trainer:
     def _record(self, epoch: int, val_loss: float, val_top1: float) -> None:
         tally = self.tally
         train_loss, train_top1 = tally.loss / tally.seen, tally.correct / tally.seen
-        self.schedule.observe(train_loss, val_loss)
         self._count_seconds()
         self.log.epoch(
             {
@@ -180,6 +179,7 @@ class Trainer:
             "epoch %d/%d  train loss %.4f top-1 %.1f %%  validation loss %.4f top-1 %.1f %%  %.1f images/s",
             epoch + 1, self.epochs, train_loss, 100 * train_top1, val_loss, 100 * val_top1, tally.rate,
         )  # fmt: skip
+        self.schedule.observe(train_loss, val_loss)
 
     def _reason_to_stop(self, val_loss: float, val_top1: float, last: int) -> str:
         reason = self.stopping.update(
@@ -232,13 +232,13 @@ class Trainer:
         part = functools.partial(checkpoint.part, tensors)
         checkpoint.restore_model(self.model, part("model"), "the checkpoint")
         checkpoint.restore_optimizer(self.step_fn.optimizer, self.model, part("optimizer"))
+        checkpoint.refuse_stateless("train.ema", self.averaged.state_dict(), part("average"))
         self.averaged.load_state_dict(part("average"), state["average_updates"])
         self.progress, self.tally = Progress(**state["progress"]), Tally(**state["tally"])
+        checkpoint.refuse_stateless("optim.schedule.name", self.schedule.state_dict(), state["schedule"])
         self.schedule.load_state_dict(state["schedule"])
         self.stopping.load_state_dict(state["stopping"])
-        if state["scaler"] and self.step_fn.scaler.is_enable():  # a CPU's scaler has no state to give
-            scale = np.asarray(state["scaler"]["scale"], np.float32)
-            self.step_fn.scaler.load_state_dict({**state["scaler"], "scale": scale})
+        checkpoint.restore_scaler(self.step_fn.scaler, state["scaler"])
         self.saved_step = self.progress.step
         if state["machine"] != self._machine():
             log.warning("saved with %s, resumed with %s: the last digits may differ", state["machine"], self._machine())

@@ -1,0 +1,103 @@
+"""What is examined: a split of the run's own photographs, or other ones whose classes the network knows."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from .. import runtime
+from ..config import Config
+from ..data.manifest import ClassInfo, Manifest, Row, build_manifest, leak_free, unseen
+from ..errors import UserError
+from .held_out import read_classes, read_manifest
+from .network import Network
+
+log = logging.getLogger("monkeys")
+
+
+@dataclass(frozen=True)
+class Images:
+    """What is examined. leak_free: [N] bool, False where a training image shows the same picture.
+
+    validated: whether images of the run's validation are among them, on which epoch and calibration were chosen.
+    """
+
+    root: Path
+    rows: tuple[Row, ...]
+    leak_free: np.ndarray
+    validated: bool
+
+    def chosen(self, indices: np.ndarray) -> Images:
+        """A part of them."""
+        return replace(self, rows=tuple(self.rows[index] for index in indices), leak_free=self.leak_free[indices])
+
+    def labels(self, network: Network) -> np.ndarray:
+        """[N] int64, as the network counts classes."""
+        return np.array([network.class_ids.index(row.label) for row in self.rows], dtype=np.int64)
+
+
+def name_of(source: Path) -> str:
+    """What the examination of another source is called: by its file or folder, and never like the run's own splits."""
+    path = source.resolve()
+    name = path.name.partition(".")[0] if path.is_file() else path.name
+    return f"{path.parent.name or 'data'}-{name}" if name in ("train", "val", "test", "") else name
+
+
+def own_images(run: Path, config: Config, split: str) -> Images:
+    """A split of the run's own manifest."""
+    manifest = read_manifest(run, config)
+    rows = manifest.of(split)
+    if not rows:
+        present = ", ".join(sorted({row.split for row in manifest.rows}))
+        raise UserError(f"{run} has no {split} images; its splits: {present}")
+    return Images(manifest.root, rows, leak_free(manifest, split), validated=split == "val")
+
+
+def other_images(run: Path, config: Config, source: Path, network: Network) -> Images:
+    """All images of another source, its classes matched by folder id or by name."""
+    cache = runtime.cache_folder(config.data.cache_dir)
+    skip = config.data.skip_unreadable
+    manifest = build_manifest(source, cache_dir=cache, split=False, skip_unreadable=skip)
+    known = {info.name: info.id for info in network.classes} | {info.id: info.id for info in network.classes}
+    match = {info.id: known.get(info.id) or known.get(info.name) for info in manifest.classes}
+    unknown = [label for label, own in match.items() if own is None]
+    _mention_other_names(source, manifest.classes, network)
+    if unknown:
+        log.warning("%s: left out, classes that the network does not know: %s", source, ", ".join(unknown))
+    missing = [label for label in network.class_ids if label not in match.values()]
+    if missing:
+        log.warning("%s has no images of: %s", source, ", ".join(missing))
+    rows = tuple(row.relabelled(own) for row in manifest.rows if (own := match[row.label]))
+    if not rows:
+        raise UserError(f"{source}: none of its classes is known to {run} ({', '.join(network.class_ids)})")
+    trained = _trained_on(run, config)
+    chosen_on = {row.digest for row in trained.of("val")}
+    free = unseen(rows, manifest.root, trained, cache_dir=cache)
+    return Images(manifest.root, rows, free, validated=any(row.digest in chosen_on for row in rows))
+
+
+def _trained_on(run: Path, config: Config) -> Manifest:
+    """The run's manifest, also where its photographs are gone, as on another machine."""
+    if config.data.root.expanduser().exists():
+        return read_manifest(run, config)
+    log.warning(
+        "%s: the photographs that it was trained on are not at %s, so that only byte-identical copies of them are "
+        "recognised; where they are elsewhere, correct data.root in %s",
+        *(run, config.data.root, run / "config.yaml"),
+    )
+    return Manifest.read(run / "manifest.csv", config.data.root, read_classes(run))
+
+
+def _mention_other_names(source: Path, classes: Sequence[ClassInfo], network: Network) -> None:
+    """A word on classes of one id and two names: they may be two classes."""
+    names = {info.id: info.name for info in network.classes}
+    for info in classes:
+        if info.id in names and len({info.id, info.name, names[info.id]}) == 3:
+            log.warning(
+                "%s: %s is called %s there and %s by the network; taken for one class, as the folder's name says",
+                *(source, info.id, info.name, names[info.id]),
+            )

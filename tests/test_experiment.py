@@ -1,0 +1,52 @@
+"""The composition root: which photographs a run begins with, and at which rate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from conftest import paint
+
+from monkeys.config import load_config
+from monkeys.data.loader import TrainOrder
+from monkeys.experiment import _manifest
+from monkeys.parts import make_schedule
+from monkeys.training.checkpoint import Checkpoints
+from monkeys.training.run_folder import RunFolder
+
+CPU = Path(__file__).parents[1] / "configs" / "monkeys_cpu.yaml"
+
+
+def test_photographs_are_drawn_anew_until_there_is_a_checkpoint(tmp_path):
+    photos, folder = paint(tmp_path / "photos", {"n0": 8, "n1": 8, "n2": 8}), RunFolder(tmp_path / "run")
+    own = [f"data.root={photos}", f"data.cache_dir={tmp_path / 'cache'}"]
+    first = _manifest(load_config(CPU, own), folder, "auto")
+    folder.path.mkdir()
+    first.write(folder.path / "manifest.csv")  # and then the run died
+
+    config = load_config(CPU, [*own, "data.exclude=[n1]"])
+    assert {row.label for row in _manifest(config, folder, "auto").rows} == {"n0", "n2"}
+    Checkpoints(folder.path / "last").save(1, {}, {})
+    (folder.path / "classes.json").write_text(
+        '[{"id": "n0", "name": ""}, {"id": "n1", "name": ""}, {"id": "n2", "name": ""}]'
+    )
+    assert _manifest(config, folder, "auto").rows == first.rows
+
+
+@pytest.mark.parametrize(
+    ("plan", "rates"),
+    [
+        (
+            ["optim.schedule.name=piecewise", "optim.schedule.values=[0.1, 0.01]", "optim.schedule.boundaries=[1]"],
+            (0.1, 0.01),
+        ),
+        (["optim.schedule.name=cosine", "optim.schedule.min_lr=0.02"], (0.1, 0.02)),
+    ],
+)
+def test_every_rate_of_the_plan_is_for_batches_of_lr_batch(plan, rates):
+    own = [*plan, "optim.lr=0.1", "optim.lr_batch=256", "train.batch_size=32", "train.epochs=2"]
+    config = load_config(CPU, [*own, "optim.schedule.warmup_epochs=0"])
+    order = TrainOrder(320, 32, 0, 1, 0, 1)
+    schedule = make_schedule(config, order)
+    assert schedule.lr(0) == pytest.approx(rates[0] / 8)
+    assert schedule.lr(2 * order.steps_per_epoch) == pytest.approx(rates[1] / 8)
