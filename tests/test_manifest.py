@@ -142,7 +142,7 @@ def test_given_splits_are_kept_and_their_leaks_known(tmp_path: Path) -> None:
     assert splits(manifest) == {"train": 12, "val": 5}
     assert leak_free(manifest, "val").tolist() == [row.path != "validation/a/leak.jpg" for row in manifest.of("val")]
     assert splits(build(root, tmp_path, test_fraction=0.2)) == {"train": 10, "val": 5, "test": 2}
-    with pytest.raises(UserError, match=r"data\.folds divides only where there are none"):
+    with pytest.raises(UserError, match=r"data\.folds=null takes them"):
         build(root, tmp_path, folds=5)
 
 

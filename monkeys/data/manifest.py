@@ -135,7 +135,7 @@ def build_manifest(
         if not grouped:
             log.warning("data.grouped=false: copies and twins of one picture may fall on both sides of the split")
         if folds and any(row.split == "val" for row in manifest.rows):
-            raise UserError(f"{root} has validation images of its own; data.folds divides only where there are none")
+            raise UserError(f"{root} has validation images of its own; data.folds=null takes them")
         manifest = _divided(manifest, Plan(val_fraction, test_fraction, folds, fold, split_seed), grouped)
         _check_divided(manifest, root)
     return replace(manifest, rows=tuple(replace(row, split=row.split or "train") for row in manifest.rows))
