@@ -23,7 +23,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from monkeys.data.image import decode
 from monkeys.progress import progress
 
-TURNS = {"upright": (0, 0), "sideways": (1, 3), "upside-down": (2, 2)}  # quarters, of even and of odd photographs
+# quarters: three photographs one way, three the other, so that the tenth ones, which are held out, have both
+TURNS = {"upright": (0, 0), "sideways": (1, 3), "upside-down": (2, 2)}
 
 
 def main() -> None:
@@ -34,7 +35,7 @@ def main() -> None:
         part = args.out / ("validation" if number % 10 == 9 else "training")
         for folder, quarters in TURNS.items():
             (part / folder).mkdir(parents=True, exist_ok=True)
-            turned = np.rot90(image, quarters[number % 2])
+            turned = np.rot90(image, quarters[number // 3 % 2])
             cv2.imwrite(str(part / folder / f"{number:05d}.png"), np.ascontiguousarray(turned))
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import paddle
+from paddle import nn
 
 from . import atomic
 from .config import Config, load_config
@@ -149,12 +151,17 @@ def _sample(count: int, wanted: int, seed: int) -> np.ndarray:
 
 
 def features(examined: Assessment, config: Config) -> np.ndarray:
-    """What the head is given of each image: [N, D] float32."""
+    """What the head is given of each image, means over its places where that is a map: [N, D] float32."""
     model, seen = examined.network.model, []
     layers = dict(model.named_sublayers())
     prefix = head_prefixes(model)[0].rstrip(".")
     head = layers.get(prefix) or next(layer for name, layer in layers.items() if name.startswith(prefix))
-    hook = head.register_forward_pre_hook(lambda layer, inputs: seen.append(inputs[0].flatten(1).numpy()))
+
+    def keep(layer: nn.Layer, inputs: tuple[paddle.Tensor, ...]) -> None:
+        given = inputs[0]
+        seen.append((given.mean(axis=[2, 3]) if given.ndim == 4 else given).numpy())
+
+    hook = head.register_forward_pre_hook(keep)
     try:
         _logits(examined.network, examined.images, config)
     finally:

@@ -68,7 +68,11 @@ def search_lr(config: Config, out: Path, steps: int = 100) -> float:
 
     Returns the suggested optim.lr: for batches of optim.lr_batch where that is set, else for the batch as it is.
     """
-    config = config.model_copy(update={"data": config.data.model_copy(update={"sizes": {}})})  # one size throughout
+    # one size, augmented and mixed throughout, however few steps the plan itself has
+    plan = {"epochs": max(config.train.epochs, steps)}
+    throughout = {"data": {"sizes": {}}, "augment": {"plain_epochs": 0, "unaugmented_epochs": 0}, "train": plan}
+    sections = {name: getattr(config, name).model_copy(update=changes) for name, changes in throughout.items()}
+    config = config.model_copy(update=sections)
     device, manifest = _use_device(config), _manifest(config, RunFolder(out), "")
     trainer = make_trainer(config, Photographs(config, manifest), RunFolder(out), Group(), device)
     accumulate = config.train.accumulate

@@ -17,6 +17,7 @@ from PIL import Image
 from monkeys.data import audit as audit_module
 from monkeys.data import look, pool
 from monkeys.data.audit import AuditReport, audit
+from monkeys.data.image import ImageError
 from monkeys.data.look import ODD, look_at
 from monkeys.data.records import Store
 
@@ -191,6 +192,21 @@ def test_a_touched_file_is_read_but_not_decoded(planted: Path, tmp_path: Path, m
     before = report(planted, tmp_path)
     os.utime(planted / "training/a/copy.jpg")
     monkeypatch.setattr(look, "decode_with_info", None)  # would fail if called
+    assert report(planted, tmp_path) == before
+
+
+@pytest.mark.parametrize("fault", ["cannot be read: Input/output error", "not enough memory to decode it"])
+def test_a_fault_that_passes_is_not_remembered(
+    planted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    def out_of_order(*_: object) -> None:
+        raise ImageError("x", fault) from (MemoryError() if "memory" in fault else OSError())
+
+    before = report(planted, tmp_path / "other")
+    monkeypatch.setattr(look, "decode_with_info" if "memory" in fault else "read_file", out_of_order)
+    hurt = report(planted, tmp_path)
+    assert {item["reason"] for item in hurt.unreadable} == {fault}
+    monkeypatch.undo()
     assert report(planted, tmp_path) == before
 
 

@@ -92,6 +92,14 @@ def test_a_run_is_not_named_like_another_folder(write, name):
         load_config(write(""), [f"run.name={name}"])
 
 
+def test_a_tilde_is_the_home_folder(write, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/ann")
+    config = load_config(write("data: {root: ~/photos}"), ["run.dir=~/runs", "data.cache_dir=~/cache"])
+    assert config.data.root == Path("/home/ann/photos")
+    assert config.run_folder == Path("/home/ann/runs/experiment")
+    assert config.data.cache_dir == Path("/home/ann/cache")
+
+
 def test_an_empty_path_is_refused(write):
     with pytest.raises(UserError, match=r"data\.root"):
         load_config(write(""), ["data.root="])

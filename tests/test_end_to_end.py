@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -220,6 +221,31 @@ def test_without_the_training_photographs_their_copies_are_still_known(trained, 
     seen = sum(row["label"] == "n2" and row["split"] == "train" for row in rows(run / "manifest.csv"))
     assert metrics["n"] - metrics["n_leak_free"] == seen
     assert "only byte-identical copies" in caplog.text
+
+
+def test_what_cannot_be_examined_of_other_photographs_is_said_and_left_out(trained, tmp_path, caplog):
+    _, run, _ = trained
+    other = paint(tmp_path / "mixed", {"n0": 3, "n1": 2}, seed=4)
+    (other / "n2").mkdir()
+    (other / "n1" / "broken.jpg").write_bytes(b"no picture")
+    assert eval_command.main([str(run), "--data", str(other)]) == 0
+    assert json.loads((run / "eval-mixed" / "metrics.json").read_text())["n"] == 5
+    assert "n1/broken.jpg" in caplog.text
+    assert "no images of: n2" in caplog.text
+
+
+def test_training_photographs_that_are_others_now_are_said(trained, tmp_path, caplog):
+    photos, original, _ = trained
+    run = shutil.copytree(original, tmp_path / "run")
+    moved = shutil.copytree(photos, tmp_path / "photos")
+    (run / "config.yaml").write_text(to_yaml(load_config(run / "config.yaml", [f"data.root={moved}"], {})))
+    changed = [row["path"] for row in rows(run / "manifest.csv") if row["split"] == "train"][:3]
+    (moved / changed[0]).unlink()
+    for path in changed[1:]:
+        shutil.copy(photos / changed[0], moved / path)
+    other = shutil.copytree(photos / "n0", tmp_path / "others" / "n0")
+    assert eval_command.main([str(run), "--data", str(other.parent)]) == 0
+    assert re.search(r"\b3 of the \d+ images of training are not at .* as they were", caplog.text)
 
 
 def test_photographs_without_any_known_class_are_refused(trained, tmp_path, capsys):

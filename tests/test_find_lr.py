@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from toy import make_toy
 
+from monkeys import experiment
 from monkeys.cli import train
+from monkeys.config import load_config
 from monkeys.errors import TrainingError, UserError
 from monkeys.training.checkpoint import model_tensors, optimizer_tensors
-from monkeys.training.find_lr import find_lr, suggest
+from monkeys.training.find_lr import LrCurve, find_lr, suggest
 
 
 def test_everything_is_put_back(tmp_path):
@@ -71,3 +73,21 @@ def test_the_command_suggests_a_rate_and_leaves_no_run(photos, shrunk, tmp_path,
     assert folder.name == "monkeys_cpu-lr"
     assert sorted(path.name for path in folder.iterdir()) == ["lr_finder.csv", "lr_finder.png"]
     assert len((folder / "lr_finder.csv").read_text().splitlines()) > 20
+
+
+def test_a_short_plan_is_searched_as_it_trains_before_its_plain_epochs(photos, shrunk, tmp_path, monkeypatch):
+    plans = []
+
+    class Seen(experiment.Photographs):
+        def __init__(self, config, manifest):
+            plans.append(config)
+            super().__init__(config, manifest)
+
+    monkeypatch.setattr(experiment, "Photographs", Seen)
+    monkeypatch.setattr(experiment, "find_lr", lambda *_, **__: LrCurve([1e-4, 1e-3], [1.0, 0.5], 1e-3))
+    recipe = Path(__file__).parents[1] / "configs" / "monkeys_cpu.yaml"
+    own = [f"data.root={photos}", "augment.plain_epochs=1", "augment.mixup=0.2", "train.epochs=2"]
+    experiment.search_lr(load_config(recipe, [*shrunk, *own]), tmp_path / "out", steps=20)
+    (plan,) = plans
+    assert plan.train.epochs - max(plan.augment.plain_epochs, plan.augment.unaugmented_epochs) >= 20
+    assert plan.augment.mixup == 0.2

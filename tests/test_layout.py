@@ -138,6 +138,11 @@ def test_exclude_takes_paths_patterns_and_folders(tmp_path: Path) -> None:
     assert [info.id for info in read(root, tmp_path).classes] == ["a", "b", "c", "docs", "hollow"]
 
 
+def test_a_path_with_brackets_excludes_itself(tmp_path: Path) -> None:
+    root = touch(tmp_path / "set", "a/bad [1].jpg", "a/2.jpg", "b/1.jpg")
+    assert [path for path, _, _ in found(root, tmp_path, ("a/bad [1].jpg",))] == ["a/2.jpg", "b/1.jpg"]
+
+
 def test_an_exclusion_without_effect_is_mentioned(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     read(touch(tmp_path / "set", "a/1.jpg", "b/1.jpg"), tmp_path, ("a/7.jpg", "b/*"))
     assert "a/7.jpg" in caplog.text
@@ -240,6 +245,13 @@ def test_names_that_are_not_text(tmp_path: Path) -> None:
     assert f"a/{name}" in [path for path, _, _ in found(root, tmp_path)]
 
 
+@pytest.mark.parametrize(("name", "why"), [(b"caf\xe9/1.jpg", "not valid UTF-8"), (b"cat\r/1.jpg", "carriage return")])
+def test_names_that_no_table_keeps_are_refused(tmp_path: Path, name: bytes, why: str) -> None:
+    root = touch(tmp_path / "set", "a/1.jpg", "b/1.jpg", os.fsdecode(name))
+    with pytest.raises(UserError, match=why):
+        read(root, tmp_path)
+
+
 def test_the_monkeys_table() -> None:
     assert parse_table(LABELS) == {"n0": "mantled_howler", "n10": "patas_monkey"}
 
@@ -255,6 +267,8 @@ def test_the_monkeys_table() -> None:
         (b"class,name\na,A\n", {"a": "A"}),
         (b"Label,Count,Latin Name\nn0,131,alouatta\n", {"n0": "alouatta"}),
         (b"lonely\nn1,patas\n", {"n1": "patas"}),
+        (b'"n0","Howler, mantled"\nn1, "Patas ""red"""\n', {"n0": "Howler, mantled", "n1": 'Patas "red"'}),
+        (b"n0\tHowler, mantled\nn1\tpatas\n", {"n0": "Howler, mantled", "n1": "patas"}),
         (b"\xff\xfe\x00", {}),
     ],
 )

@@ -385,6 +385,29 @@ def test_new_heads_of_both_googlenets_learn_at_the_full_rate(name: str, new: tup
 
 
 @pytest.mark.parametrize(
+    ("name", "body_ends", "blocks"),
+    [
+        ("resnet18", "layer4.1.", 9),
+        ("googlenet", "to_5b.3.", 12),
+        ("paddle_googlenet", "_ince5b.", 12),
+        ("mobilenet_v1", "conv6._pointwise_conv.1", 15),
+        ("shufflenet_v2_x0_25", "_last_conv.1", 18),
+        ("inception_v3", "inception_block_list.10.", 16),
+    ],
+)
+def test_the_end_of_the_body_has_the_bodys_rate_and_each_block_before_it_less(
+    name: str, body_ends: str, blocks: int
+) -> None:
+    model = build_model(name, 3)
+    axes = {key: len(parameter.shape) for key, parameter in model.named_parameters()}
+    factors = lr_factors(axes, head_prefixes(model), 0.5, 0.9)
+    assert {factors[key] for key in axes if key.startswith(body_ends)} == {0.5}
+    least = min(factors.values())
+    assert factors[next(iter(axes))] == least
+    assert round(1 + math.log(least / 0.5, 0.9)) == blocks
+
+
+@pytest.mark.parametrize(
     ("options", "part"),
     [
         ({"name": "adamm"}, "nearest: adam"),

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -122,6 +123,34 @@ def test_paths_of_every_kind(tmp_path, monkeypatch):
     assert len(found) == 10
     with pytest.raises(UserError, match=r"list .* cannot be read"):
         list(predict.expand(["@" + str(tmp_path / "nowhere.txt")]))
+
+
+def test_links_to_folders_are_followed_once_and_closed_folders_named(tmp_path, monkeypatch, caplog):
+    for name in ("elsewhere/b.jpg", "set/a.jpg", "set/closed/c.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "set" / "link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "back").symlink_to(tmp_path / "set")
+    scandir = os.scandir
+
+    def closed(folder):
+        if Path(folder).name == "closed":
+            raise PermissionError(13, "Permission denied", str(folder))
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", closed)
+    found = [path.relative_to(tmp_path).as_posix() for path in predict.expand([str(tmp_path / "set")])]
+    assert found == ["set/a.jpg", "set/link/b.jpg"]
+    assert "closed: no permission" in caplog.text
+
+
+def test_the_table_is_no_photograph(made, tmp_path, monkeypatch):
+    photos, run = made
+    folder = shutil.copytree(photos / "n0", tmp_path / "mine")
+    monkeypatch.chdir(folder.parent)
+    for _ in range(2):
+        assert predict.main([str(run), str(folder), "--out", "mine/answers.csv"]) == 0
+    assert "answers" not in (folder / "answers.csv").read_text()
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl"])

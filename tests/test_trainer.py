@@ -234,3 +234,10 @@ def test_a_state_that_was_not_saved_is_missed_in_words(tmp_path, then, now, sett
     saved.fit()
     with pytest.raises(UserError, match=f"was made with another {setting}, and has no state for this one"):
         restored(tmp_path / "b", saved, epochs=1, **now)
+
+
+def test_a_step_that_was_left_out_says_nothing_of_how_the_weights_move(tmp_path, monkeypatch):
+    trainer = make_toy(tmp_path, epochs=2, stopping=Stopping(min_weight_change=1e-9))
+    trainer.step_fn.watch_weights = True
+    monkeypatch.setattr(trainer.step_fn, "_gradient_norm", lambda: float("inf"))
+    assert trainer.fit().stopped == "all steps done"

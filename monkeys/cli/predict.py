@@ -66,7 +66,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     predictor = Predictor(args.run, args.engine)
     topk = min(args.topk, len(predictor.network.classes))
-    found = progress(predictor.predict_many(expand(args.paths), topk), desc="predicting", unit="image")
+    own = {args.out.absolute(), _part(args.out).absolute()} if args.out else set()
+    paths = (path for path in expand(args.paths) if path.absolute() not in own)
+    found = progress(predictor.predict_many(paths, topk), desc="predicting", unit="image")
     with _complete(args.out) as file:
         return _write(found, _writer(file, args.out, topk))
 
@@ -104,8 +106,20 @@ def _files(path: Path) -> Iterator[Path]:
     if not os.path.isdir(path):  # noqa: PTH112 (raises nothing, whatever the name)
         yield path
         return
-    for folder, inner, names in os.walk(path):
-        inner[:] = sorted(name for name in inner if not name.startswith("."))
+    seen: set[tuple[int, int]] = set()  # folders, as links may lead in circles
+
+    def new(folder: Path) -> bool:
+        status, before = folder.stat(), len(seen)
+        seen.add((status.st_dev, status.st_ino))
+        return len(seen) > before
+
+    new(path)
+
+    def closed(error: OSError) -> None:
+        log.warning("%s", atomic.explain(error, shown(str(error.filename))))
+
+    for folder, inner, names in os.walk(path, followlinks=True, onerror=closed):
+        inner[:] = sorted(name for name in inner if not name.startswith(".") and new(Path(folder, name)))
         yield from (Path(folder, name) for name in sorted(names) if not name.startswith("."))
 
 
@@ -136,7 +150,7 @@ def _complete(out: Path | None) -> Iterator[TextIO | None]:
     if out is None:
         yield None
         return
-    part = out.with_name(out.name + ".part")
+    part = _part(out)
     try:
         file = part.open("w", buffering=1, newline="", encoding="utf-8", errors="surrogateescape")
     except OSError as error:
@@ -147,6 +161,10 @@ def _complete(out: Path | None) -> Iterator[TextIO | None]:
         part.replace(out)
     except OSError as error:
         raise UserError(f"--out {atomic.explain(error, part)}; the rows so far are there") from None
+
+
+def _part(out: Path) -> Path:
+    return out.with_name(out.name + ".part")
 
 
 def _table(file: TextIO, topk: int) -> Writer:

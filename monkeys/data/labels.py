@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+
+from ..errors import UserError
 
 TABLES = ("monkey_labels.txt", "labels.txt", "label_list.txt", "labels.csv", "classes.txt")
 _ID_TITLES = {"label", "id", "class", "class_id", "folder"}
@@ -18,6 +21,18 @@ def read_names(folders: Iterable[Path], ids: Sequence[str]) -> dict[str, str]:
             if known:
                 return known
     return {}
+
+
+def check_names(root: Path, labels: Iterable[str], paths: Iterable[str]) -> None:
+    """UserError for a name that the run's tables could not keep, before anything is read or written."""
+    for label in labels:
+        try:
+            label.encode()
+        except UnicodeEncodeError:
+            raise UserError(f"{root}: the class {label!r} has a name that is not valid UTF-8: rename it") from None
+    returned = next((path for path in paths if "\r" in path), None)
+    if returned is not None:
+        raise UserError(f"{root}: {returned!r} has a carriage return in its name: rename it")
 
 
 def parse_table(data: bytes) -> dict[str, str]:
@@ -39,5 +54,13 @@ def parse_table(data: bytes) -> dict[str, str]:
 
 
 def _cells(line: str) -> list[str]:
-    """Cells without padding; a line without commas is divided at the first blank."""
-    return [cell.strip() for cell in line.split(",")] if "," in line else line.strip().split(None, 1)
+    """Cells without padding, divided at tabs or commas (quoted ones are kept), else at the first blank.
+
+    The ten monkeys' own table pads its cells with tabs, so that a tab counts where it divides what the comma does not.
+    """
+    first = line.strip().partition(",")[0].strip()
+    if "\t" in first:
+        return [cell.strip() for cell in line.strip().split("\t")]
+    if "," in line:
+        return [cell.strip() for cell in next(csv.reader([line.strip()], skipinitialspace=True))]
+    return line.strip().split(None, 1)

@@ -19,7 +19,7 @@ import numpy as np
 
 from ..errors import UserError
 from .archives import is_archive, unpack
-from .labels import read_names
+from .labels import check_names, read_names
 
 log = logging.getLogger("monkeys")
 
@@ -90,6 +90,7 @@ def read_source(root: Path, cache_dir: Path, exclude: Sequence[str] = ()) -> Sou
     if not entries:
         raise UserError(f"{root}: no images found; expected one folder per class, or a list file of `path label` lines")
     ids = sorted({entry.label for entry in entries} | empty, key=natural)
+    check_names(root, ids, (entry.path for entry in entries))
     names = read_names(tables, ids)
     order = {label: index for index, label in enumerate(ids)}
     entries.sort(key=lambda entry: (order[entry.label], entry.path, entry.split))
@@ -111,7 +112,8 @@ def _excluded(path: str, exclude: Sequence[str]) -> bool:
     if not exclude:
         return False
     candidates = [path, *(str(parent) for parent in PurePosixPath(path).parents)]
-    return any(fnmatchcase(candidate, pattern.rstrip("/")) for pattern in exclude for candidate in candidates)
+    patterns = [pattern.rstrip("/") for pattern in exclude]  # or a path itself, brackets and all
+    return any(path == pattern or fnmatchcase(path, pattern) for pattern in patterns for path in candidates)
 
 
 def _from_folder(base: Path, root: Path) -> tuple[list[Entry], dict[str, str], list[Path]]:

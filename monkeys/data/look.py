@@ -41,13 +41,19 @@ Job = tuple[str, str, str]
 Found = tuple[Record, np.ndarray]
 
 
-def signatures_of(root: Path, paths: Sequence[str], cache_dir: Path, workers: int) -> np.ndarray:
-    """[N, 24, 24] float16 of files below a folder, from the cache where it holds them; zero where one is unreadable."""
+def signatures_of(
+    root: Path, paths: Sequence[str], cache_dir: Path, workers: int
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """[N, 24, 24] float16 of files below a folder, and their SHA-256, from the cache where it holds them.
+
+    Zero and empty where a file is not there or cannot be read.
+    """
     place = Store.path(root, cache_dir)
     store = Store.load(place)
     if examine(root, paths, store, workers):
         store.save(place)
-    return np.stack([store.signatures[path] for path in paths])
+    signatures = np.stack([store.signatures[path] for path in paths])
+    return signatures, tuple(store.records[path].digest for path in paths)
 
 
 def examine(root: Path, paths: Sequence[str], store: Store, workers: int) -> bool:
@@ -66,7 +72,8 @@ def examine(root: Path, paths: Sequence[str], store: Store, workers: int) -> boo
             store.records[path] = replace(store.records[path], stamp=stamps[path])
         else:
             record, store.signatures[path] = found
-            store.records[path] = replace(record, stamp=stamps[path])
+            # without a digest nothing was read, which may be another matter the next time
+            store.records[path] = replace(record, stamp=stamps[path] if record.digest else None)
     return bool(jobs)
 
 
@@ -95,7 +102,8 @@ def look_at(job: Job) -> Found | None:
     try:
         pixels, info = decode_with_info(data, path)
     except ImageError as error:
-        return Record(path, len(data), digest, error.reason), nothing
+        short_of_memory = isinstance(error.__cause__, MemoryError)  # says nothing of the file
+        return Record(path, len(data), "" if short_of_memory else digest, error.reason), nothing
     means = cells(pixels)
     signature = grey(means)
     red, green, blue = (round(float(value) / 255, 6) for value in means.mean(axis=(0, 1)))

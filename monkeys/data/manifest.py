@@ -150,7 +150,7 @@ def leak_free(manifest: Manifest, split: str) -> np.ndarray:
 def unseen(rows: Sequence[Row], root: Path, trained: Manifest, *, cache_dir: Path, workers: int = 0) -> np.ndarray:
     """[N] bool over rows of another folder: False where a training image of the manifest shows the same picture.
 
-    Where the training images are gone, only byte-identical copies are recognised.
+    Where the training images are gone or others, only byte-identical copies are recognised, which is said.
     """
     training = trained.of("train")
     digests = {row.digest for row in training}
@@ -158,8 +158,15 @@ def unseen(rows: Sequence[Row], root: Path, trained: Manifest, *, cache_dir: Pat
     left = np.flatnonzero(free)
     if len(left) and training:
         workers = workers or runtime.usable_cores()
-        mine = signatures_of(root, [rows[index].path for index in left], cache_dir, workers)
-        theirs = signatures_of(trained.root, [row.path for row in training], cache_dir, workers)
+        mine, _ = signatures_of(root, [rows[index].path for index in left], cache_dir, workers)
+        theirs, now = signatures_of(trained.root, [row.path for row in training], cache_dir, workers)
+        gone = sum(digest != row.digest for digest, row in zip(now, training, strict=True))
+        if gone:
+            log.warning(
+                "%d of the %d images of training are not at %s as they were: of those, only byte-identical copies are "
+                "recognised (data.root in the run's config.yaml says where they are)",
+                *(gone, len(training), trained.root),
+            )
         free[left] = ~matches(mine, theirs)
     return free
 
@@ -191,12 +198,12 @@ def _check(manifest: Manifest, root: Path, examined: Audit, split: bool) -> None
     """UserError for what nothing can be learned from."""
     if not manifest.rows:
         raise UserError(f"{root}: none of its {len(examined.records)} files is an image that can be used")
+    if not split:
+        return
     counts = Counter(row.label for row in manifest.rows)
     empty = [info.id for info in manifest.classes if not counts[info.id]]
     if empty:
         raise UserError(f"{root}: no readable image in {', '.join(empty)}; fill, remove or exclude (data.exclude) it")
-    if not split:
-        return
     trained = {row.label for row in manifest.rows if row.split in ("", "train")}
     if not trained:
         raise UserError(f"{root}: no training images; expected a folder `training` or `train`, or class folders alone")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -39,9 +41,11 @@ def prepare(source: Path, out: Path, *, cache_dir: Path, workers: int = 0) -> Ma
     try:
         _mark(out, mark)
         _copy(examined.source.root, out, plan)
-        names = "".join(f"{info.id},{info.name}\n" for info in examined.source.classes if info.name != info.id)
+        names = [(info.id, info.name) for info in examined.source.classes if info.name != info.id]
         if names:
-            atomic.write_text(out / "labels.csv", f"Label,Name\n{names}")
+            table = io.StringIO()
+            csv.writer(table, lineterminator="\n").writerows([("Label", "Name"), *names])
+            atomic.write_text(out / "labels.csv", table.getvalue())
     except OSError as error:
         raise UserError(atomic.explain(error, out)) from None
     return _listed(out, cache_dir, workers)

@@ -61,7 +61,8 @@ def sheet(
 
 
 def _wrapped(caption: str, mark: bool | None) -> Caption:
-    """Lines that fit over a picture."""
+    """Lines that fit over a picture; bytes that are no text become question marks."""
+    caption = caption.encode("utf-8", "replace").decode()
     sign = "" if mark is None else ("✓ " if mark else "✗ ")
     lines = [part for line in (sign + caption).split("\n") for part in textwrap.wrap(line, LETTERS) or [""]]
     return lines if len(lines) <= MOST_LINES else [*lines[: MOST_LINES - 1], "…"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from ..data.manifest import Manifest, Row
 from ..errors import UserError
 from .held_out import read_classes
 
+_LAST = re.compile(r"-last(-tta)?$")  # examinations of other weights than those exported
 _SPLITS = {"train": "training", "val": "validation", "test": "test"}
 
 _PICTURE = """\
@@ -105,7 +107,7 @@ def _data(record: Mapping[str, Any], rows: Sequence[Row]) -> str:
 
 def _figures(run: Path) -> str:
     """Every examination of the exported weights in the run folder, each with its intervals and its remarks."""
-    folders = [path for path in sorted(run.glob("eval-*/metrics.json")) if "-last" not in path.parent.name]
+    folders = [path for path in sorted(run.glob("eval-*/metrics.json")) if not _LAST.search(path.parent.name)]
     found = {path.parent.name: metrics for path in folders if (metrics := _read(path))}
     if not found:
         return "None: the run was not examined yet (`tools/eval.py` does that)."

@@ -60,20 +60,20 @@ def own_images(run: Path, config: Config, split: str) -> Images:
 def other_images(run: Path, config: Config, source: Path, network: Network) -> Images:
     """All images of another source, its classes matched by folder id or by name."""
     cache = runtime.cache_folder(config.data.cache_dir)
-    skip = config.data.skip_unreadable
-    manifest = build_manifest(source, cache_dir=cache, split=False, skip_unreadable=skip)
+    manifest = build_manifest(source, cache_dir=cache, split=False, skip_unreadable=True)
     known = {info.name: info.id for info in network.classes} | {info.id: info.id for info in network.classes}
     match = {info.id: known.get(info.id) or known.get(info.name) for info in manifest.classes}
     unknown = [label for label, own in match.items() if own is None]
     _mention_other_names(source, manifest.classes, network)
     if unknown:
         log.warning("%s: left out, classes that the network does not know: %s", source, ", ".join(unknown))
-    missing = [label for label in network.class_ids if label not in match.values()]
-    if missing:
-        log.warning("%s has no images of: %s", source, ", ".join(missing))
     rows = tuple(row.relabelled(own) for row in manifest.rows if (own := match[row.label]))
     if not rows:
         raise UserError(f"{source}: none of its classes is known to {run} ({', '.join(network.class_ids)})")
+    present = {row.label for row in rows}
+    missing = [label for label in network.class_ids if label not in present]
+    if missing:
+        log.warning("%s has no images of: %s", source, ", ".join(missing))
     trained = _trained_on(run, config)
     chosen_on = {row.digest for row in trained.of("val")}
     free = unseen(rows, manifest.root, trained, cache_dir=cache)
@@ -82,13 +82,8 @@ def other_images(run: Path, config: Config, source: Path, network: Network) -> I
 
 def _trained_on(run: Path, config: Config) -> Manifest:
     """The run's manifest, also where its photographs are gone, as on another machine."""
-    if config.data.root.expanduser().exists():
+    if config.data.root.exists():
         return read_manifest(run, config)
-    log.warning(
-        "%s: the photographs that it was trained on are not at %s, so that only byte-identical copies of them are "
-        "recognised; where they are elsewhere, correct data.root in %s",
-        *(run, config.data.root, run / "config.yaml"),
-    )
     return Manifest.read(run / "manifest.csv", config.data.root, read_classes(run))
 
 

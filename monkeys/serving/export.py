@@ -95,7 +95,11 @@ def open_inference(run: Path) -> Inference:
     folder, reason = export_folder(run), why_stale(run)
     if reason:
         log.info("%s %s: exporting first", folder, reason)
-        log.info(export(run, "paddle").summary)
+        try:
+            log.info(export(run, "paddle").summary)
+        except UserError:
+            if why_stale(run):  # else another process has just exported the same
+                raise
     engine = open_exported(folder, read_export(folder))
     log.info("engine: %s", engine.kind)
     return engine

@@ -60,7 +60,7 @@ class Tally:
     steps: int = 0
     last_loss: float = 0.0  # mean of the last step
     grad_norm: float = 0.0  # of the last step
-    weight_change: float = 0.0  # of the last step, where it is watched
+    weight_change: float | None = None  # of the last step, where it is watched
     seconds: float = 0.0
     waited: float = 0.0  # seconds of these that the loop waited for data
 
@@ -115,11 +115,15 @@ class Step:
         if not np.isfinite(loss):
             raise NotFiniteError(f"the loss is {loss} at step {step}: lower optim.lr, or set optim.clip_norm")
         tally.grad_norm = self._gradient_norm()
-        before = [p.clone() for p in self.model.parameters()] if self.watch_weights else []
+        # of float16, a step whose gradient overflowed is left out and says nothing of how the weights move
+        watched = self.watch_weights and np.isfinite(tally.grad_norm)
+        before = [p.clone() for p in self.model.parameters()] if watched else []
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.clear_grad()
-        tally.weight_change = _norm([now - then for now, then in zip(self.model.parameters(), before, strict=False)])
+        if watched:
+            after = self.model.parameters()
+            tally.weight_change = _norm([now - then for now, then in zip(after, before, strict=True)])
         tally.last_loss = float(loss / seen)
         tally.loss += float(loss)
         tally.correct += float(correct)
