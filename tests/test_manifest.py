@@ -11,7 +11,8 @@ from invented import folder, picture, save
 from sklearn.model_selection import StratifiedGroupKFold
 
 from monkeys.data.layout import ClassInfo
-from monkeys.data.manifest import Manifest, Row, build_manifest, leak_free, unseen
+from monkeys.data.leaks import leak_free, unseen
+from monkeys.data.manifest import Manifest, Row, build_manifest
 from monkeys.errors import UserError
 
 

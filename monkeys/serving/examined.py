@@ -11,7 +11,8 @@ import numpy as np
 
 from .. import runtime
 from ..config import Config
-from ..data.manifest import ClassInfo, Manifest, Row, build_manifest, leak_free, unseen
+from ..data.leaks import leak_free, unseen
+from ..data.manifest import ClassInfo, Manifest, Row, build_manifest
 from ..errors import UserError
 from .held_out import read_classes, read_manifest
 from .network import Network
