@@ -265,12 +265,13 @@ def test_pictures_of_another_folder_that_training_has_seen(twenty: Path, tmp_pat
     save(picture(int(seen.split("/")[1][:3]) + (10 if seen.startswith("n10") else 0), 48, 64), other / "n2/re.jpg", 50)
     shutil.copy(twenty / seen, other / "n2/copy.jpg")
     foreign = build(other, tmp_path, split=False)
-    options = {"cache_dir": tmp_path / "cache", "workers": 1}
+    cache = tmp_path / "cache"
     assert {
-        row.path: free for row, free in zip(foreign.rows, unseen(foreign.rows, other, trained, **options), strict=True)
+        row.path: free
+        for row, free in zip(foreign.rows, unseen(foreign.rows, other, trained, cache_dir=cache), strict=True)
     } == {"n2/000.jpg": True, "n2/001.jpg": True, "n2/copy.jpg": False, "n2/re.jpg": False}
     shutil.rmtree(twenty)
-    assert unseen(foreign.rows, other, trained, **options).tolist() == [True, True, False, True]
+    assert unseen(foreign.rows, other, trained, cache_dir=cache).tolist() == [True, True, False, True]
 
 
 def test_the_real_monkeys(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -19,7 +19,7 @@ from .layout import ClassInfo, locate
 from .look import ODD
 from .splits import Plan, divide
 
-__all__ = ["ClassInfo", "Manifest", "Row", "build_manifest", "leak_free", "locate", "unseen"]
+__all__ = ["ClassInfo", "Manifest", "Row", "build_manifest", "locate"]
 
 log = logging.getLogger("monkeys")
 
