@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import paddle
-from paddle import nn
 
 from . import atomic
 from .config import Config, load_config
@@ -23,7 +22,7 @@ from .progress import progress
 from .reports.evaluation import write_evaluation
 from .reports.saliency import write_saliency
 from .serving.engine import Engine
-from .serving.examined import Images, name_of, other_images, own_images
+from .serving.examined import Images, other_images, own_images, source_name
 from .serving.export import open_inference
 from .serving.held_out import BATCH, batches
 from .serving.held_out import read_manifest as read_manifest
@@ -55,7 +54,7 @@ class Assessment:
             text += f"\nleak-free top-1 {shown} on the {m['n_leak_free']} images whose picture training does not have"
         if m["selected_on_this_split"]:
             text += "\nthe best epoch was chosen on this split, so its figures are a little too good"
-        if self.images.validated:
+        if self.images.from_validation:
             text += "\nloss and calibration error are those after a temperature that was fitted on these images"
         return text
 
@@ -86,7 +85,7 @@ def assess(
         raise UserError("--weights last is not what was exported: leave out --engine inference")
     fast = open_inference(run) if engine == "inference" else None
     network, config = load_network(run, weights=weights), load_config(run / "config.yaml")
-    name = name_of(source) if source else split
+    name = source_name(source) if source else split
     images = other_images(run, config, source, network) if source else own_images(run, config, split)
     images = images.chosen(_sample(len(images.rows), sample, seed))
     predictions = Predictions(
@@ -95,7 +94,7 @@ def assess(
         logits=_logits(network, images, config, tta, fast),
         leak_free=images.leak_free,
     )
-    selected = images.validated and (weights == "best" or _watches_validation(config))
+    selected = images.from_validation and (weights == "best" or _watches_validation(config))
     temperature = network.temperature if weights == "best" else _fitted_temperature(network, run, config)
     metrics = evaluate_predictions(predictions, network.classes, split=name, selected=selected, temperature=temperature)
     target = out or run / f"eval-{name}{'-last' if weights == 'last' else ''}{'-tta' if tta else ''}"
@@ -150,18 +149,18 @@ def _sample(count: int, wanted: int, seed: int) -> np.ndarray:
     return np.sort(np.random.default_rng(seed).choice(count, wanted, replace=False))
 
 
+def _pooled(given: paddle.Tensor) -> np.ndarray:
+    """[N, D] float32: a map's means over its places, what is no map as it is."""
+    return (given.mean(axis=[2, 3]) if given.ndim == 4 else given).numpy()
+
+
 def features(examined: Assessment, config: Config) -> np.ndarray:
-    """What the head is given of each image, means over its places where that is a map: [N, D] float32."""
+    """What the head is given of each image, pooled: [N, D] float32."""
     model, seen = examined.network.model, []
     layers = dict(model.named_sublayers())
     prefix = head_prefixes(model)[0].rstrip(".")
     head = layers.get(prefix) or next(layer for name, layer in layers.items() if name.startswith(prefix))
-
-    def keep(layer: nn.Layer, inputs: tuple[paddle.Tensor, ...]) -> None:
-        given = inputs[0]
-        seen.append((given.mean(axis=[2, 3]) if given.ndim == 4 else given).numpy())
-
-    hook = head.register_forward_pre_hook(keep)
+    hook = head.register_forward_pre_hook(lambda layer, inputs: seen.append(_pooled(inputs[0])))
     try:
         _logits(examined.network, examined.images, config)
     finally:

@@ -68,11 +68,7 @@ def search_lr(config: Config, out: Path, steps: int = 100) -> float:
 
     Returns the suggested optim.lr: for batches of optim.lr_batch where that is set, else for the batch as it is.
     """
-    # one size, augmented and mixed throughout, however few steps the plan itself has
-    plan = {"epochs": max(config.train.epochs, steps)}
-    throughout = {"data": {"sizes": {}}, "augment": {"plain_epochs": 0, "unaugmented_epochs": 0}, "train": plan}
-    sections = {name: getattr(config, name).model_copy(update=changes) for name, changes in throughout.items()}
-    config = config.model_copy(update=sections)
+    config = _unchanging(config, steps)
     device, manifest = _use_device(config), _manifest(config, RunFolder(out), "")
     trainer = make_trainer(config, Photographs(config, manifest), RunFolder(out), Group(), device)
     accumulate = config.train.accumulate
@@ -82,6 +78,17 @@ def search_lr(config: Config, out: Path, steps: int = 100) -> float:
     atomic.write_text(out / "lr_finder.csv", "\n".join(["lr,smoothed_loss", *lines]) + "\n")
     plots.lr_finder(found.rates, found.losses, found.suggestion, out / "lr_finder.png")
     return found.suggestion * (config.optim.lr_batch or config.train.batch_size) / config.train.batch_size
+
+
+def _unchanging(config: Config, steps: int) -> Config:
+    """One size, augmented and mixed throughout, however few of these steps the plan itself has."""
+    changes: dict[str, dict[str, Any]] = {
+        "data": {"sizes": {}},
+        "augment": {"plain_epochs": 0, "unaugmented_epochs": 0},
+        "train": {"epochs": max(config.train.epochs, steps)},
+    }
+    sections = {name: getattr(config, name).model_copy(update=values) for name, values in changes.items()}
+    return config.model_copy(update=sections)
 
 
 def _lead(config: Config, folder: RunFolder, group: Group, resume: str, announce: Callable[[str], None]) -> Outcome:

@@ -92,18 +92,18 @@ def make_schedule(config: Config, order: TrainOrder) -> Schedule:
     """The learning rate of every step."""
     plan, steps = config.optim.schedule, order.steps_per_epoch
     lr = effective_lr(config)
-    to_batch = lr / config.optim.lr  # every rate of the plan is for batches of optim.lr_batch
+    batch_factor = lr / config.optim.lr  # every rate of the plan is for batches of optim.lr_batch
     return build_schedule(
         plan.name,
         lr=lr,
         total_steps=config.train.epochs * steps,
         steps_per_epoch=steps,
         warmup_steps=round(plan.warmup_epochs * steps),
-        min_lr=plan.min_lr * to_batch,
+        min_lr=plan.min_lr * batch_factor,
         drop_period=plan.drop_period,
         drop_factor=plan.drop_factor,
         boundaries=plan.boundaries,
-        values=tuple(value * to_batch for value in plan.values),
+        values=tuple(value * batch_factor for value in plan.values),
         power=plan.power,
         scale=plan.scale,
         patience=plan.patience,

@@ -21,14 +21,14 @@ from pydantic import (
 Fraction = float
 LEAST_SIDE, MOST_SIDE = 8, 2048
 Side = Annotated[int, Field(ge=LEAST_SIDE, le=MOST_SIDE)]  # of a picture, in pixels
+SideOrZero = Annotated[int, Field(ge=0, le=MOST_SIDE)]
 
 
-def _home(path: Path) -> Path:
+def _expand_home(path: Path) -> Path:
     return Path(os.path.expanduser(path))  # noqa: PTH111 (Path's own raises where there is no such home)
 
 
-Place = Annotated[Path, AfterValidator(_home)]  # ~ is the home folder, as in a shell
-SideOrZero = Annotated[int, Field(ge=0, le=MOST_SIDE)]
+UserPath = Annotated[Path, AfterValidator(_expand_home)]  # ~ is the home folder, as in a shell
 
 
 class Section(BaseModel):
@@ -41,7 +41,7 @@ class RunConfig(Section):
     """Where a run is written, and what its randomness starts from."""
 
     name: str = Field("", pattern=r"^(\.*[\w-][\w.-]*)?$", description="empty: the configuration file's stem")
-    dir: Place = Field(Path("runs"), description="where run folders live")
+    dir: UserPath = Field(Path("runs"), description="where run folders live")
     seed: NonNegativeInt = Field(0, description="of weights, order and augmentation")
     device: Literal["auto", "cpu", "gpu"] = "auto"
 
@@ -49,7 +49,7 @@ class RunConfig(Section):
 class DataConfig(Section):
     """Which photographs, how they are split, and how they reach the network."""
 
-    root: Place = Field(Path("data"), description="folder, archive or list file")
+    root: UserPath = Field(Path("data"), description="folder, archive or list file")
     size: Side = Field(224, description="pixels per side of the network's input")
     sizes: dict[NonNegativeInt, Side] = Field({}, description="progressive training size: first epoch -> pixels")
     eval_size: SideOrZero = Field(0, description="pixels per side in evaluation; 0: as trained")
@@ -66,7 +66,7 @@ class DataConfig(Section):
     odd: tuple[str, ...] = Field((), description="kinds of odd files that are left out, e.g. animated, tiny")
     skip_unreadable: bool = Field(False, description="leave unreadable files out instead of stopping")
     cache: bool = Field(True, description="keep decoded, resized pictures in one memory-mapped file")
-    cache_dir: Place | None = Field(None, description="default: $XDG_CACHE_HOME/monkeys")
+    cache_dir: UserPath | None = Field(None, description="default: $XDG_CACHE_HOME/monkeys")
     workers: NonNegativeInt = Field(0, le=256, description="loader processes; 0: in the training process")
 
     @model_validator(mode="after")

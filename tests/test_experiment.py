@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -27,26 +28,28 @@ def test_photographs_are_drawn_anew_until_there_is_a_checkpoint(tmp_path):
     config = load_config(CPU, [*own, "data.exclude=[n1]"])
     assert {row.label for row in _manifest(config, folder, "auto").rows} == {"n0", "n2"}
     Checkpoints(folder.path / "last").save(1, {}, {})
-    (folder.path / "classes.json").write_text(
-        '[{"id": "n0", "name": ""}, {"id": "n1", "name": ""}, {"id": "n2", "name": ""}]'
-    )
+    classes = [{"id": info.id, "name": info.name} for info in first.classes]
+    (folder.path / "classes.json").write_text(json.dumps(classes))
     assert _manifest(config, folder, "auto").rows == first.rows
 
 
 @pytest.mark.parametrize(
     ("plan", "rates"),
     [
-        (
-            ["optim.schedule.name=piecewise", "optim.schedule.values=[0.1, 0.01]", "optim.schedule.boundaries=[1]"],
-            (0.1, 0.01),
-        ),
-        (["optim.schedule.name=cosine", "optim.schedule.min_lr=0.02"], (0.1, 0.02)),
+        (["name=piecewise", "values=[0.1, 0.01]", "boundaries=[1]"], (0.1, 0.01)),
+        (["name=cosine", "min_lr=0.02"], (0.1, 0.02)),
     ],
 )
 def test_every_rate_of_the_plan_is_for_batches_of_lr_batch(plan, rates):
-    own = [*plan, "optim.lr=0.1", "optim.lr_batch=256", "train.batch_size=32", "train.epochs=2"]
+    own = [
+        *(f"optim.schedule.{text}" for text in plan),
+        "optim.lr=0.1",
+        "optim.lr_batch=256",
+        "train.batch_size=32",
+        "train.epochs=2",
+    ]
     config = load_config(CPU, [*own, "optim.schedule.warmup_epochs=0"])
     order = TrainOrder(320, 32, 0, 1, 0, 1)
-    schedule = make_schedule(config, order)
-    assert schedule.lr(0) == pytest.approx(rates[0] / 8)
-    assert schedule.lr(2 * order.steps_per_epoch) == pytest.approx(rates[1] / 8)
+    rate = make_schedule(config, order).lr
+    assert rate(0) == pytest.approx(rates[0] / 8)
+    assert rate(2 * order.steps_per_epoch) == pytest.approx(rates[1] / 8)

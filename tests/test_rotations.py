@@ -30,9 +30,6 @@ def test_training_photographs_are_turned_and_the_held_out_ones_left(tmp_path):
     assert len(written) == 30  # the held-out photograph is not there
     for number in range(10):
         part = "validation" if number == 9 else "training"
-        for folder, quarters in {
-            "upright": 0,
-            "sideways": 3 if number in (3, 4, 5, 9) else 1,
-            "upside-down": 2,
-        }.items():
+        sideways = 3 if number in (3, 4, 5, 9) else 1
+        for folder, quarters in {"upright": 0, "sideways": sideways, "upside-down": 2}.items():
             np.testing.assert_array_equal(written[f"{part}/{folder}/{number:05d}.png"], np.rot90(image, quarters))

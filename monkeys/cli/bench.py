@@ -23,6 +23,7 @@ log = logging.getLogger("monkeys")
 
 ROOT = Path(__file__).resolve().parents[2]
 PEERS = ROOT / ".venv-bench" / "bin" / "python"
+SMALLEST = 1e-9  # stands for nothing at all, such as no waiting for data, below a ratio
 NOISY = 0.20  # spread of the ratios above which a machine cannot judge
 UNTUNED = {"MONKEYS_NO_TUNING": "1", "OMP_NUM_THREADS": "", "MKL_DEBUG_CPU_TYPE": ""}
 ONE_CORE = {"OMP_NUM_THREADS": "1"}
@@ -190,7 +191,7 @@ def compare(row: Row, measured: Measured) -> dict[str, object] | None:
         else:
             sides.append([figures[row.key] for figures in measured.figures[side]])
     ours, reference = sides
-    ratios = [b / max(a, 1e-9) if row.less_is_better else a / b for a, b in zip(ours, reference, strict=True)]
+    ratios = [b / max(a, SMALLEST) if row.less_is_better else a / b for a, b in zip(ours, reference, strict=True)]
     ratio = statistics.median(ratios)
     spread = (max(ratios) - min(ratios)) / ratio
     if spread > NOISY:

@@ -106,21 +106,29 @@ def _files(path: Path) -> Iterator[Path]:
     if not os.path.isdir(path):  # noqa: PTH112 (raises nothing, whatever the name)
         yield path
         return
-    seen: set[tuple[int, int]] = set()  # folders, as links may lead in circles
-
-    def new(folder: Path) -> bool:
-        status, before = folder.stat(), len(seen)
-        seen.add((status.st_dev, status.st_ino))
-        return len(seen) > before
-
-    new(path)
-
-    def closed(error: OSError) -> None:
-        log.warning("%s", atomic.explain(error, shown(str(error.filename))))
-
-    for folder, inner, names in os.walk(path, followlinks=True, onerror=closed):
-        inner[:] = sorted(name for name in inner if not name.startswith(".") and new(Path(folder, name)))
+    seen = {_identity(path)}
+    for folder, inner, names in os.walk(path, followlinks=True, onerror=_warn_closed):
+        inner[:] = _not_entered(folder, inner, seen)
         yield from (Path(folder, name) for name in sorted(names) if not name.startswith("."))
+
+
+def _not_entered(folder: str, names: Iterable[str], seen: set[tuple[int, int]]) -> list[str]:
+    """The folders among these names, those hidden left out, that are met for the first time: links lead in circles."""
+    fresh = []
+    for name in sorted(names):
+        if not name.startswith(".") and (place := _identity(Path(folder, name))) not in seen:
+            seen.add(place)
+            fresh.append(name)
+    return fresh
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    status = folder.stat()
+    return status.st_dev, status.st_ino
+
+
+def _warn_closed(error: OSError) -> None:
+    log.warning("%s", atomic.explain(error, shown(str(error.filename))))
 
 
 def _write(predictions: Iterable[Prediction], write: Writer) -> int:

@@ -30,9 +30,9 @@ def check_names(root: Path, labels: Iterable[str], paths: Iterable[str]) -> None
             label.encode()
         except UnicodeEncodeError:
             raise UserError(f"{root}: the class {label!r} has a name that is not valid UTF-8: rename it") from None
-    returned = next((path for path in paths if "\r" in path), None)
-    if returned is not None:
-        raise UserError(f"{root}: {returned!r} has a carriage return in its name: rename it")
+    unfit = next((path for path in paths if "\r" in path), None)
+    if unfit is not None:
+        raise UserError(f"{root}: {unfit!r} has a carriage return in its name: rename it")
 
 
 def parse_table(data: bytes) -> dict[str, str]:
@@ -58,9 +58,11 @@ def _cells(line: str) -> list[str]:
 
     The ten monkeys' own table pads its cells with tabs, so that a tab counts where it divides what the comma does not.
     """
-    first = line.strip().partition(",")[0].strip()
-    if "\t" in first:
-        return [cell.strip() for cell in line.strip().split("\t")]
-    if "," in line:
-        return [cell.strip() for cell in next(csv.reader([line.strip()], skipinitialspace=True))]
-    return line.strip().split(None, 1)
+    line = line.strip()
+    if "\t" in line.partition(",")[0].strip():
+        cells = line.split("\t")
+    elif "," in line:
+        cells = next(csv.reader([line], skipinitialspace=True))
+    else:
+        return line.split(None, 1)
+    return [cell.strip() for cell in cells]

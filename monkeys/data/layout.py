@@ -56,7 +56,7 @@ class Source:
 
 def natural(text: str) -> tuple[list[str | int], str]:
     """Sorting key by which n2 comes before n10."""
-    return [int(part) if odd % 2 else part for odd, part in enumerate(re.split(r"([0-9]+)", text))], text
+    return [int(part) if index % 2 else part for index, part in enumerate(re.split(r"([0-9]+)", text))], text
 
 
 def locate(root: Path, cache_dir: Path) -> Path:

@@ -24,13 +24,13 @@ log = logging.getLogger("monkeys")
 class Images:
     """What is examined. leak_free: [N] bool, False where a training image shows the same picture.
 
-    validated: whether images of the run's validation are among them, on which epoch and calibration were chosen.
+    from_validation: whether images of the run's validation are among them, on which epoch and calibration were chosen.
     """
 
     root: Path
     rows: tuple[Row, ...]
     leak_free: np.ndarray
-    validated: bool
+    from_validation: bool
 
     def chosen(self, indices: np.ndarray) -> Images:
         """A part of them."""
@@ -41,7 +41,7 @@ class Images:
         return np.array([network.class_ids.index(row.label) for row in self.rows], dtype=np.int64)
 
 
-def name_of(source: Path) -> str:
+def source_name(source: Path) -> str:
     """What the examination of another source is called: by its file or folder, and never like the run's own splits."""
     path = source.resolve()
     name = path.name.partition(".")[0] if path.is_file() else path.name
@@ -55,7 +55,7 @@ def own_images(run: Path, config: Config, split: str) -> Images:
     if not rows:
         present = ", ".join(sorted({row.split for row in manifest.rows}))
         raise UserError(f"{run} has no {split} images; its splits: {present}")
-    return Images(manifest.root, rows, leak_free(manifest, split), validated=split == "val")
+    return Images(manifest.root, rows, leak_free(manifest, split), from_validation=split == "val")
 
 
 def other_images(run: Path, config: Config, source: Path, network: Network) -> Images:
@@ -78,7 +78,7 @@ def other_images(run: Path, config: Config, source: Path, network: Network) -> I
     trained = _trained_on(run, config)
     chosen_on = {row.digest for row in trained.of("val")}
     free = unseen(rows, manifest.root, trained, cache_dir=cache)
-    return Images(manifest.root, rows, free, validated=any(row.digest in chosen_on for row in rows))
+    return Images(manifest.root, rows, free, from_validation=any(row.digest in chosen_on for row in rows))
 
 
 def _trained_on(run: Path, config: Config) -> Manifest:

@@ -96,7 +96,7 @@ def _digest(state: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(as_read, sort_keys=True).encode()).hexdigest()
 
 
-def refuse_stateless(setting: str, own: Mapping[str, Any], saved: Mapping[str, Any]) -> None:
+def refuse_missing_state(setting: str, own: Mapping[str, Any], saved: Mapping[str, Any]) -> None:
     """UserError where a part of the run has a state that the checkpoint does not: not even --resume force knows it."""
     if missing := sorted(own.keys() - saved.keys()):
         raise UserError(

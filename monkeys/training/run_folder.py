@@ -32,7 +32,7 @@ class RunFolder:
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Keep other processes out; a folder that was made only for this and stays empty is removed."""
-        self._refuse_other_peoples()
+        self._refuse_foreign()
         created = not self.path.exists()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -76,7 +76,7 @@ class RunFolder:
                 "or choose another run.name"
             )
 
-    def _refuse_other_peoples(self) -> None:
+    def _refuse_foreign(self) -> None:
         """UserError where the folder is none of a run, and holds what a run would take for its own."""
         if self.holds_run or (self.path / ".lock").exists():
             return
