@@ -4,7 +4,8 @@
     python benchmarks/curves.py runs/monkeys_cpu_15m runs/monkeys_cpu_1h --peer peer.jsonl --out curves.png
 
 Every run is drawn to its last epoch, whose accuracy stands in the legend. Time is training, validation
-and saving (the peer saves nothing); --peer names what `peer_recipe.py` printed.
+and saving (the peer saves nothing); --peer names what `peer_recipe.py` printed. A copy of a run's history.csv
+stands for the run and lends the curve its name.
 """
 
 from __future__ import annotations
@@ -30,12 +31,13 @@ class Curve(NamedTuple):
     top1: list[float]  # fractions
 
 
-def of_run(folder: Path) -> Curve:
-    """A run of this project, from its history."""
-    with (folder / "history.csv").open(newline="", encoding="utf-8") as file:
+def of_run(run: Path) -> Curve:
+    """A run of this project, from its folder or from a copy of its history."""
+    history = run / "history.csv" if run.is_dir() else run
+    with history.open(newline="", encoding="utf-8") as file:
         lines = list(csv.DictReader(file))
     minutes = [float(line["elapsed"]) / 60 for line in lines]
-    return Curve(folder.name.replace("_", " "), minutes, [float(line["val_top1"]) for line in lines])
+    return Curve(run.name.removesuffix(".csv").replace("_", " "), minutes, [float(line["val_top1"]) for line in lines])
 
 
 def of_peer(printed: Path) -> Curve:
@@ -67,7 +69,7 @@ def draw(curves: list[Curve], out: Path) -> Path:
 
 def main() -> None:
     parse = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parse.add_argument("runs", type=Path, nargs="+", help="run folders")
+    parse.add_argument("runs", type=Path, nargs="+", help="run folders, or copies of their history.csv")
     parse.add_argument("--peer", type=Path, help="file of what peer_recipe.py printed")
     parse.add_argument("--out", type=Path, required=True, help="PNG file")
     args = parse.parse_args()

@@ -22,5 +22,7 @@ def test_runs_and_the_peer_share_one_picture(tmp_path):
     ours, peer = of_run(tmp_path / "our_run"), of_peer(printed)
     assert (ours.name, len(ours.top1)) == ("our run", 3)
     assert 0 < ours.minutes[0] < ours.minutes[1] < ours.minutes[2]
+    (tmp_path / "a_copy.csv").write_bytes((tmp_path / "our_run" / "history.csv").read_bytes())
+    assert of_run(tmp_path / "a_copy.csv") == ours._replace(name="a copy")
     assert peer == ("peer resnet50", [1.0, 2.0], [0.1, 0.2])
     assert draw([ours, peer], tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
