@@ -19,7 +19,7 @@ from .evaluation.calibration import fit_temperature as best_temperature
 from .evaluation.metrics import Predictions, answers, evaluate_predictions
 from .models import MODELS, head_prefixes
 from .progress import progress
-from .reports.evaluation import write_evaluation
+from .reports.evaluation import refuse_foreign, write_evaluation
 from .reports.saliency import write_saliency
 from .serving.engine import Engine
 from .serving.examined import Images, other_images, own_images, source_name
@@ -49,9 +49,11 @@ class Assessment:
         m = self.metrics
         text = f"{m['split']}: top-1 {m['top1']:.1%} (95 % interval {m['top1_low']:.1%} to {m['top1_high']:.1%})"
         text += f" of {m['n']} images, top-5 {m['top5']:.1%}, macro F1 {m['macro_f1']:.1%}, loss {m['loss']:.3f}"
-        if m["n_leak_free"] < m["n"]:
-            shown = "–" if m["top1_leak_free"] is None else f"{m['top1_leak_free']:.1%}"
-            text += f"\nleak-free top-1 {shown} on the {m['n_leak_free']} images whose picture training does not have"
+        if 0 < m["n_leak_free"] < m["n"]:
+            text += f"\nleak-free top-1 {m['top1_leak_free']:.1%} on the {m['n_leak_free']} images whose picture "
+            text += "training does not have"
+        elif not m["n_leak_free"]:
+            text += "\ntraining has the picture of each of them: these figures say nothing about new ones"
         if m["selected_on_this_split"]:
             text += "\nthe best epoch was chosen on this split, so its figures are a little too good"
         if self.images.from_validation:
@@ -83,6 +85,8 @@ def assess(
         raise UserError("--tta needs other picture sizes than an exported network takes: leave out --engine inference")
     if weights == "last" and engine == "inference":
         raise UserError("--weights last is not what was exported: leave out --engine inference")
+    if out:
+        refuse_foreign(out)
     fast = open_inference(run) if engine == "inference" else None
     network, config = load_network(run, weights=weights), load_config(run / "config.yaml")
     name = source_name(source) if source else split

@@ -16,6 +16,7 @@ import platform
 import random
 import re
 import resource
+import signal
 import sys
 import tempfile
 import warnings
@@ -101,7 +102,7 @@ def tune_cpu(environ: MutableMapping[str, str] = os.environ, processes: int = 1)
     settings = tuning(cpu, environ, processes)
     environ.update(settings)
     _keep_freed_memory()
-    done = ", ".join(f"{name}={value}" for name, value in settings.items()) or "nothing to set, all was set by the user"
+    done = ", ".join(f"{name}={value}" for name, value in settings.items()) or "nothing left to set"
     processor = cpu.model or "an unknown processor"
     return f"CPU tuned for {cpu.cores} core(s) of {processor}: {done} ({SWITCH}=1 leaves all alone)"
 
@@ -133,8 +134,10 @@ def quiet_opencv() -> None:
 def import_paddle() -> None:
     """Import Paddle for the first time without its warning that more than one OpenMP thread was asked for."""
     said = io.StringIO()
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it; Paddle would make an ImportError of it
     with contextlib.redirect_stderr(said):
         import paddle  # noqa: F401
+    signal.signal(signal.SIGINT, before)
     kept = [line for line in said.getvalue().splitlines() if not re.search("OMP_NUM_THREADS|OpenBlas", line)]
     sys.stderr.write("".join(line + "\n" for line in kept))
 

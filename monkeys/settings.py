@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     NonNegativeFloat,
@@ -29,6 +30,13 @@ def _expand_home(path: Path) -> Path:
 
 
 UserPath = Annotated[Path, AfterValidator(_expand_home)]  # ~ is the home folder, as in a shell
+
+
+def _several(given: Any) -> Any:
+    return (given,) if isinstance(given, str) else given
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_several)]  # one may stand without its brackets
 
 
 class Section(BaseModel):
@@ -62,8 +70,10 @@ class DataConfig(Section):
     fold: NonNegativeInt = Field(0, description="which of them, from 0")
     split_seed: NonNegativeInt = Field(0, description="of the drawn splits")
     grouped: bool = Field(True, description="copies of one picture stay in one split")
-    exclude: tuple[str, ...] = Field((), description="paths relative to root that are left out")
-    odd: tuple[str, ...] = Field((), description="kinds of odd files that are left out, e.g. animated, tiny")
+    exclude: Names = Field(
+        (), description="paths relative to root that are left out, e.g. one_class or [one_class, a/b.jpg]"
+    )
+    odd: Names = Field((), description="kinds of odd files that are left out, e.g. animated, tiny")
     skip_unreadable: bool = Field(False, description="leave unreadable files out instead of stopping")
     cache: bool = Field(True, description="keep decoded, resized pictures in one memory-mapped file")
     cache_dir: UserPath | None = Field(None, description="default: $XDG_CACHE_HOME/monkeys")

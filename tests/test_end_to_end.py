@@ -180,6 +180,25 @@ def test_a_split_that_chose_nothing_says_so(trained, capsys):
         assert (run / "eval-test" / name).stat().st_size > 20
 
 
+def test_training_photographs_say_nothing_about_new_ones(trained, tmp_path, capsys):
+    _, run, _ = trained
+    assert eval_command.main([str(run), "--split", "train", "--out", str(tmp_path / "new")]) == 0
+    assert "these figures say nothing about new ones" in capsys.readouterr().out
+
+
+def test_an_examination_does_not_move_in_with_files_of_others(trained, tmp_path, capsys):
+    photos, run, _ = trained
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "metrics.json").write_text("{}")
+    for folder in (own, photos):
+        before = sorted(folder.rglob("*"))
+        assert eval_command.main([str(run), "--out", str(folder)]) == 2
+        assert "choose another --out" in capsys.readouterr().err
+        assert sorted(folder.rglob("*")) == before
+    assert (own / "metrics.json").read_text() == "{}"
+
+
 def test_other_photographs_are_matched_by_name_and_their_twins_are_counted(trained, tmp_path, caplog):
     photos, run, _ = trained
     other = tmp_path / "elsewhere"

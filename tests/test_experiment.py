@@ -25,7 +25,8 @@ def test_photographs_are_drawn_anew_until_there_is_a_checkpoint(tmp_path):
     folder.path.mkdir()
     first.write(folder.path / "manifest.csv")  # and then the run died
 
-    config = load_config(CPU, [*own, "data.exclude=[n1]"])
+    config = load_config(CPU, [*own, "data.exclude=n1"])
+    assert config == load_config(CPU, [*own, "data.exclude=[n1]"])
     assert {row.label for row in _manifest(config, folder, "auto").rows} == {"n0", "n2"}
     Checkpoints(folder.path / "last").save(1, {}, {})
     classes = [{"id": info.id, "name": info.name} for info in first.classes]

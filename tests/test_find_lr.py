@@ -45,6 +45,12 @@ def test_the_steepest_fall_is_suggested():
     assert suggest(rates, losses) == pytest.approx(1e-3, rel=0.3)
 
 
+def test_the_lowest_loss_is_no_suggestion():
+    rates = list(10.0 ** np.linspace(-6, 0, 31))
+    losses = [2.0 - 0.001 * step**2 for step in range(25)] + [3.0] * 6  # falls faster and faster, then explodes
+    assert suggest(rates, losses) == pytest.approx(rates[23])
+
+
 def test_a_loss_that_never_falls_gets_no_suggestion():
     with pytest.raises(UserError, match="no learning rate"):
         suggest([1e-6, 1e-5, 1e-4], [1.0, 2.0, float("inf")])

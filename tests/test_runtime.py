@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -97,3 +99,11 @@ def test_a_parents_memory_is_not_counted(tmp_path):
     parent = f"kept = bytes(2**28) + b'.'; import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
     said = subprocess.run([sys.executable, "-c", parent], capture_output=True, text=True, check=True).stdout
     assert 1 < int(said) < 200
+
+
+def test_ctrl_c_while_paddle_is_imported_ends_the_command(tmp_path):
+    (tmp_path / "paddle.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    code = f"import sys; sys.path[:0] = [{str(tmp_path)!r}, {str(Path(runtime.__file__).parents[1])!r}]; "
+    code += "from monkeys import runtime; runtime.import_paddle()"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (-signal.SIGINT, "")

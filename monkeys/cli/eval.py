@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     say(done.summary)
     if done.metrics["selected_on_this_split"] and args.weights == "best":
-        say("--weights last: the weights of the last epoch, which nothing was chosen by")
+        say("figures that no choice has touched: --weights last examines the weights of the last epoch")
     if args.sample:
         say(f"a sample: {done.out} holds {len(done.images.rows)} images until it is evaluated again without --sample")
     say(f"written: {done.out}")

@@ -90,7 +90,9 @@ def _find_lr(config: Config, out: Path) -> int:
 
 
 def _train(config: Config, resume: str, overwrite: bool) -> int:
-    log.info(runtime.tune_cpu())
+    tuned = runtime.tune_cpu()
+    if not is_rank():  # else whoever started the ranks has said it
+        log.info(tuned)
     runtime.import_paddle()
     from ..experiment import run_experiment
 

@@ -62,7 +62,7 @@ def examine(data: bytes) -> Container:
         raise Refused("the file is empty")
     kind = next((name for magic, name in _ELSEWHERE if re.match(magic, data, re.DOTALL)), "")
     raise Refused(
-        f"not an image that is read here{f' but {kind}' if kind else ''}; convert it to JPEG or PNG, or exclude it"
+        f"not an image that is read here{f' but {kind}' if kind else ''}; convert it to JPEG or PNG, or leave it out"
     )
 
 

@@ -172,7 +172,7 @@ def _check_classes(home: Path, root: Path) -> None:
     lists = [name for name in LISTS if (home / name).is_file()]
     if lists:
         raise UserError(f"{root}: no class folders; name the list file instead: {home / lists[0]}")
-    raise UserError(f"{root}: no images found; expected one folder per class with images in it")
+    raise UserError(f"{root}: no folders in it; expected one folder per class with images in it")
 
 
 def _folders(folder: Path) -> list[Path]:

@@ -146,7 +146,8 @@ def _usable(examined: Audit, odd: Sequence[str], skip_unreadable: bool) -> Manif
     bad = [record for record in dict.fromkeys(examined.records) if not record.readable]
     if bad:
         named = "; ".join(f"{record.path}: {record.reason}" for record in bad[:3])
-        some = f"{len(bad)} of {len(set(examined.records))} files cannot be read: {named}{' …' if len(bad) > 3 else ''}"
+        more = f"; and {len(bad) - 3} more, which tools/explore.py lists" if len(bad) > 3 else ""
+        some = f"{len(bad)} of {len(set(examined.records))} files cannot be read: {named}{more}"
         if not skip_unreadable:
             raise UserError(f"{some}; repair or exclude them (data.exclude), or set data.skip_unreadable=true")
         log.warning("%s; left out", some)
@@ -170,7 +171,8 @@ def _check(manifest: Manifest, root: Path, examined: Audit, split: bool) -> None
     counts = Counter(row.label for row in manifest.rows)
     empty = [info.id for info in manifest.classes if not counts[info.id]]
     if empty:
-        raise UserError(f"{root}: no readable image in {', '.join(empty)}; fill, remove or exclude (data.exclude) it")
+        advice = "fill or remove what is empty, or leave it out with -o data.exclude=FOLDER"
+        raise UserError(f"{root}: no readable image in {', '.join(empty)}; {advice}")
     trained = {row.label for row in manifest.rows if row.split in ("", "train")}
     if not trained:
         raise UserError(f"{root}: no training images; expected a folder `training` or `train`, or class folders alone")

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from .. import atomic
+from ..errors import UserError
 from ..evaluation.metrics import (
     Answer,
     Named,
@@ -28,6 +29,13 @@ SHOWN_ERRORS, SHOWN_SAMPLES = 24, 16
 THUMBNAIL = 160  # pixels per side
 
 Thumbnails = Callable[[str], np.ndarray]
+
+
+def refuse_foreign(out: Path) -> None:
+    """UserError where a folder holds anything, and not from an examination: files of these names would be replaced."""
+    present = {path.name for path in out.iterdir()} if out.is_dir() else set()
+    if present and not {"predictions.csv", "per_class.csv"} <= present:
+        raise UserError(f"{out} holds {min(present)}, which no examination has written; choose another --out")
 
 
 def write_evaluation(
