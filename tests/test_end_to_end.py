@@ -230,10 +230,12 @@ def test_the_validation_images_under_another_path_are_still_those_that_chose(tra
     assert (run / "eval-val" / "metrics.json").read_bytes() == before
 
 
-def test_without_the_training_photographs_their_copies_are_still_known(trained, tmp_path, caplog):
+def test_without_the_training_photographs_their_copies_are_still_known(trained, tmp_path, caplog, capsys):
     photos, original, _ = trained
     run = shutil.copytree(original, tmp_path / "run")
     (run / "config.yaml").write_text(to_yaml(load_config(run / "config.yaml", [f"data.root={tmp_path / 'gone'}"], {})))
+    assert eval_command.main([str(run)]) == 2
+    assert f"change data.root in {run / 'config.yaml'}" in capsys.readouterr().err
     shutil.copytree(photos / "n2", tmp_path / "set.v2" / "n2")
     assert eval_command.main([str(run), "--data", str(tmp_path / "set.v2")]) == 0
     metrics = json.loads((run / "eval-set.v2" / "metrics.json").read_text())
