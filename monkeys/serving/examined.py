@@ -52,7 +52,7 @@ def own_images(run: Path, config: Config, split: str) -> Images:
     """A split of the run's own manifest."""
     root = config.data.root
     if not root.exists():
-        raise UserError(f"{run}: its photographs, {root}, are gone; if moved, change data.root in {run / 'config.yaml'}")
+        raise UserError(f"{run}: no photographs at {root}; if moved, change data.root in {run / 'config.yaml'}")
     manifest = read_manifest(run, config)
     rows = manifest.of(split)
     if not rows:
