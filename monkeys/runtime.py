@@ -132,9 +132,9 @@ def quiet_opencv() -> None:
 
 
 def import_paddle() -> None:
-    """Import Paddle for the first time without its warning that more than one OpenMP thread was asked for."""
+    """Import Paddle without its warning that more than one OpenMP thread was asked for; Ctrl-C ends the command."""
     said = io.StringIO()
-    before = signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it; Paddle would make an ImportError of it
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)  # an ImportError otherwise
     with contextlib.redirect_stderr(said):
         import paddle  # noqa: F401
     signal.signal(signal.SIGINT, before)

@@ -32,11 +32,11 @@ def _expand_home(path: Path) -> Path:
 UserPath = Annotated[Path, AfterValidator(_expand_home)]  # ~ is the home folder, as in a shell
 
 
-def _several(given: Any) -> Any:
+def _as_tuple(given: Any) -> Any:
     return (given,) if isinstance(given, str) else given
 
 
-Names = Annotated[tuple[str, ...], BeforeValidator(_several)]  # one may stand without its brackets
+Names = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]  # one may stand without its brackets
 
 
 class Section(BaseModel):

@@ -34,7 +34,7 @@ Thumbnails = Callable[[str], np.ndarray]
 def refuse_foreign(out: Path) -> None:
     """UserError where a folder holds anything, and not from an examination: files of these names would be replaced."""
     present = {path.name for path in out.iterdir()} if out.is_dir() else set()
-    if present and not {"predictions.csv", "per_class.csv"} <= present:
+    if present and not present >= {"predictions.csv", "per_class.csv"}:  # what every examination writes first
         raise UserError(f"{out} holds {min(present)}, which no examination has written; choose another --out")
 
 

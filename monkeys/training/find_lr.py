@@ -61,7 +61,7 @@ def suggest(rates: list[float], losses: list[float]) -> float:
     if lowest < 2:
         raise UserError("no learning rate lowers the loss: start lower, or check the data")
     slopes = np.gradient(np.array(losses[: lowest + 1]), np.log10(rates[: lowest + 1]))
-    return float(rates[first + int(np.argmin(slopes[first:-1]))])  # not the lowest point itself
+    return float(rates[first + int(np.argmin(slopes[first:lowest]))])
 
 
 def _loss(step_fn: Step, step: int, batches: list[Batch], rate: float) -> float:
