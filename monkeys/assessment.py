@@ -16,7 +16,7 @@ from .config import Config, load_config
 from .data.image import decode
 from .errors import UserError
 from .evaluation.calibration import fit_temperature as best_temperature
-from .evaluation.metrics import Predictions, answers, evaluate_predictions
+from .evaluation.metrics import Predictions, answers, evaluate_predictions, leak_free_words
 from .models import MODELS, head_prefixes
 from .progress import progress
 from .reports.evaluation import refuse_foreign, write_evaluation
@@ -49,11 +49,8 @@ class Assessment:
         m = self.metrics
         text = f"{m['split']}: top-1 {m['top1']:.1%} (95 % interval {m['top1_low']:.1%} to {m['top1_high']:.1%})"
         text += f" of {m['n']} images, top-5 {m['top5']:.1%}, macro F1 {m['macro_f1']:.1%}, loss {m['loss']:.3f}"
-        if 0 < m["n_leak_free"] < m["n"]:
-            text += f"\nleak-free top-1 {m['top1_leak_free']:.1%} on the {m['n_leak_free']} images whose picture "
-            text += "training does not have"
-        elif not m["n_leak_free"]:
-            text += "\ntraining has the picture of each of them: these figures say nothing about new ones"
+        if leaks := leak_free_words(m):
+            text += f"\n{leaks}"
         if m["selected_on_this_split"]:
             text += "\nthe best epoch was chosen on this split, so its figures are a little too good"
         if self.images.from_validation:

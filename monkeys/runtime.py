@@ -29,17 +29,14 @@ from .errors import UserError
 
 SWITCH = "MONKEYS_NO_TUNING"
 _RECORDED = (
-    "paddlepaddle",
-    "paddlepaddle-gpu",
-    "numpy",
-    "imgaug",
-    "opencv-python",
-    "visualdl",
-    "pillow",
-    "scikit-learn",
+    *("paddlepaddle", "paddlepaddle-gpu", "numpy", "imgaug"),
+    *("opencv-python", "visualdl", "pillow", "scikit-learn"),
 )
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # mallopt(3)
-_RECORDED_FLAGS = ("OMP_NUM_THREADS", "MKL_DEBUG_CPU_TYPE", "CUDA_VISIBLE_DEVICES", "PADDLE_DISTRI_BACKEND")
+_RECORDED_FLAGS = (
+    *("OMP_NUM_THREADS", "MKL_DEBUG_CPU_TYPE", "CUDA_VISIBLE_DEVICES"),
+    *("PADDLE_DISTRI_BACKEND", "FLAGS_cudnn_deterministic"),
+)
 
 log = logging.getLogger("monkeys")
 
@@ -117,7 +114,8 @@ def _keep_freed_memory() -> None:
 
 
 def quieten() -> None:
-    """Hide the notices that Paddle prints at import about compilers and threads we chose on purpose."""
+    """Before Paddle is imported: repeatable convolutions on a GPU, and no notices about what we chose on purpose."""
+    os.environ.setdefault("FLAGS_cudnn_deterministic", "1")
     os.environ.setdefault("GLOG_minloglevel", "2")
     warnings.filterwarnings("ignore", message=".*ccache.*")
     warnings.filterwarnings("ignore", message=".*always track global mean and variance.*")

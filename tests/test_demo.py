@@ -21,6 +21,7 @@ import psutil
 import pytest
 import requests
 from conftest import paint
+from invented_runs import write_run
 from PIL import Image
 
 from monkeys.cli import demo as command
@@ -142,6 +143,13 @@ def test_examples_and_words_come_from_the_run(run, tmp_path):
     assert "resnet18" in command.about(run)
     assert "95 % interval" in command.about(run)
     assert "the best epoch was chosen on them" in command.about(run)
+    assert "eak-free" not in command.about(run)
+
+
+def test_a_run_whose_examination_leaks_says_so_on_the_page(tmp_path):
+    run = write_run(tmp_path / "run", [True] * 6, leaking=2)
+    (run / "best.json").write_text(json.dumps({"model": {"name": "resnet18"}, "classes": [{}]}))
+    assert "Leak-free top-1 100.0% on the 4 images" in command.about(run)
 
 
 # the page itself, in an environment with Gradio

@@ -16,7 +16,7 @@ from monkeys.cli import explore as command
 from monkeys.data.audit import AuditReport
 from monkeys.data.records import Record
 from monkeys.errors import UserError
-from monkeys.reports.conclusions import conclude
+from monkeys.reports.conclusions import conclude, usual_size
 from monkeys.reports.dataset import explore
 
 PICTURES = ("labels", "sizes", "file_sizes", "colours", "samples", "augmented")
@@ -133,6 +133,11 @@ def sized(*sizes: tuple[int, int]) -> list[Record]:
 
 
 MIXED = sized((800, 600), (1200, 800), (500, 500), (600, 800))
+
+
+def test_the_size_that_nearly_all_have_is_named():
+    assert usual_size(sized(*[(250, 200)] * 19, (300, 200))) == "19 of 20 images have 250 × 200 pixels"
+    assert usual_size(MIXED) == ""
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from monkeys.evaluation.metrics import (
     calibration_error,
     confusion,
     evaluate_predictions,
+    leak_free_words,
     mcnemar,
     metrics_of,
     read_predictions,
@@ -132,6 +133,13 @@ def test_nothing_leak_free_is_null():
     leaky = Predictions(given_.paths, given_.labels, given_.logits, np.zeros(60, bool))
     found = evaluate_predictions(leaky, CLASSES, split="val", selected=False)
     assert (found["n_leak_free"], found["top1_leak_free"]) == (0, None)
+    assert "say nothing about new ones" in leak_free_words(found)
+
+
+def test_leak_free_accuracy_is_said_where_it_is_another():
+    assert leak_free_words({"n": 4, "n_leak_free": 4, "top1_leak_free": 0.5}) == ""
+    said = leak_free_words({"n": 4, "n_leak_free": 3, "top1_leak_free": 1 / 3})
+    assert said.startswith("leak-free top-1 33.3% on the 3 images")
 
 
 def test_enormous_logits_do_not_overflow():

@@ -87,12 +87,14 @@ def test_what_a_sweep_refuses(configs, tmp_path, capsys):
 
 def test_the_table_holds_both_figures(tmp_path):
     name = "network_84_8153"
-    write_run(tmp_path / name, [True] * 18 + [False] * 6)
+    write_run(tmp_path / name, [True] * 18 + [False] * 6, leaking=4)
     page = write_sweep(tmp_path, {name: "finished", "absent": "failed, exit code 3"}).read_text(encoding="utf-8")
     assert "| 84.8% | 75.0% | 55.1% to 88.0% |" in page
     assert "failed, exit code 3" in page
     only = rows(tmp_path / "sweep.csv")[0]
     assert (float(only["reported"]), float(only["measured"])) == (REPORTED[name], 0.75)
+    assert (float(only["leak_free"]), only["n_leak_free"]) == (0.7, "20")
+    assert "| 24 | 70.0% | 20 |" in page
 
 
 def test_every_plain_network_of_the_report_has_its_figure():

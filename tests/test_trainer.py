@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import signal
+import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from toy import make_toy
 
 from monkeys.errors import Interrupted, TrainingError, UserError
 from monkeys.training.checkpoint import model_tensors
-from monkeys.training.runlog import COLUMNS, NullLog, RunLog
+from monkeys.training.runlog import COLUMNS, RECORDS, NullLog, RunLog
 from monkeys.training.stopping import Stopping
 
 TIMED = ("seconds", "img_per_s", "data_wait", "peak_mb", "elapsed")
@@ -63,6 +64,31 @@ def test_a_run_learns_and_writes_what_it_promises(tmp_path):
     assert (tmp_path / "best.safetensors").exists()
 
 
+def test_a_log_has_a_line_every_tenth_step(tmp_path, caplog):
+    caplog.set_level("INFO", "monkeys")
+    make_toy(tmp_path, epochs=6).fit()
+    steps = [record.getMessage() for record in caplog.records if record.getMessage().startswith("step ")]
+    assert [line.split("  ")[0] for line in steps] == ["step 10", "step 20"]
+    assert "loss" in steps[0]
+    assert "top-1" in steps[0]
+
+
+def test_without_visualdl_a_run_still_has_its_history(tmp_path, monkeypatch, caplog):
+    monkeypatch.setitem(sys.modules, "visualdl", None)
+    log = RunLog(tmp_path)
+    log.step(1, {"loss": 1.0})
+    log.epoch(dict.fromkeys(COLUMNS, 1))
+    log.image("a", np.zeros((4, 4, 3), np.uint8), 1)
+    log.text("b", "words")
+    log.hparams({"lr": 1}, {"top1": 0.5})
+    log.pr_curve("c", np.ones(2), np.ones(2))
+    log.embedding("d", np.ones((2, 3)), ["x", "y"])
+    assert log.offsets()[RECORDS] == 0
+    log.close()
+    assert len(history(tmp_path)) == 1
+    assert "no dashboard" in caplog.text
+
+
 def test_elapsed_time_counts_validation_and_saving_and_goes_on_after_a_stop(tmp_path):
     part = make_toy(tmp_path)
     part.log = SignalAt(tmp_path, 8)
@@ -100,7 +126,9 @@ def test_an_interrupted_run_ends_where_an_uninterrupted_one_does(tmp_path, step)
     again = make_toy(tmp_path / "part", log=NullLog(), **EVERYTHING_ON)
     tensors, state = again.checkpoints.latest()
     again.log = RunLog(tmp_path / "part", state["log"])
-    assert again.restore(tensors, state) == f"resumed at epoch {step // 4 + 1} step {step}"
+    best = "none yet" if step < 4 else f"{state['progress']['best_top1']:.1%}"
+    where = f"resumed at epoch {step // 4 + 1} step {step}, lr {again.schedule.lr(step):.2g}, best top-1 {best}"
+    assert again.restore(tensors, state) == where
     again.fit()
     assert history(tmp_path / "part") == history(tmp_path / "whole")
     for name, value in model_tensors(whole.model).items():

@@ -18,6 +18,7 @@ LIGHT = op.Chain(
 )
 
 # What most trainings on ImageNet do, with a milder crop: on a thousand photographs the whole animal matters.
+# Brightness, contrast and saturation move a little on every picture and no hue does: fur keeps its colour.
 CROP = op.Chain(
     (
         op.ResizedCrop(area=op.Between(0.35, 1.0), aspect=op.Between(3 / 4, 4 / 3)),
@@ -33,7 +34,8 @@ CROP = op.Chain(
     )
 )
 
-# Wuhan University course report on the ten monkey species, December 2020.
+# Wuhan University course report on the ten monkey species, December 2020. It left out inverted channels and greyscale
+# on purpose, as colour separates species, and advises to keep colour operations rare.
 REPORT = op.Chain(
     (
         MIRROR,

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from .. import runtime
 from ..errors import UserError
+from ..evaluation.metrics import leak_free_words
 from . import DONE, entry, existing_run, say
 
 log = logging.getLogger("monkeys")
@@ -71,6 +72,8 @@ def about(run: Path) -> str:
             f" Of {found['n']} held-out photographs it named **{found['top1']:.0%}** right "
             f"(95 % interval {found['top1_low']:.0%} to {found['top1_high']:.0%}{chosen})."
         )
+        if leaks := leak_free_words(found):
+            text += f" {leaks[0].upper()}{leaks[1:]}."
     return text + " Uploads stay on the machine that runs this page and are deleted after a quarter of an hour."
 
 

@@ -94,6 +94,7 @@ def _train(config: Config, resume: str, overwrite: bool) -> int:
     if not is_rank():  # else whoever started the ranks has said it
         log.info(tuned)
     runtime.import_paddle()
+    from ..evaluation.metrics import leak_free_words
     from ..experiment import run_experiment
 
     try:
@@ -102,11 +103,13 @@ def _train(config: Config, resume: str, overwrite: bool) -> int:
         log.warning("%s", interruption)
         return 128 + interruption.signum
     if outcome.metrics:
-        low, high = outcome.metrics["top1_low"], outcome.metrics["top1_high"]
+        m = outcome.metrics
         say(
-            f"{outcome.folder} is finished ({outcome.reason}): validation top-1 {outcome.metrics['top1']:.1%} "
-            f"(95 % interval {low:.1%} to {high:.1%}; the best epoch was chosen on this split)"
+            f"{outcome.folder} is finished ({outcome.reason}): validation top-1 {m['top1']:.1%} "
+            f"(95 % interval {m['top1_low']:.1%} to {m['top1_high']:.1%}; the best epoch was chosen on this split)"
         )
+        if leaks := leak_free_words(m):
+            say(leaks)
         say(f"report: {outcome.folder / 'report.html'}")
         say(f"dashboard: visualdl --logdir {outcome.folder.parent} --language en --disable-telemetry")
     return DONE

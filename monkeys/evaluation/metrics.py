@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,7 @@ __all__ = [
     "calibration_error",
     "confusion",
     "evaluate_predictions",
+    "leak_free_words",
     "log_softmax",
     "mcnemar",
     "metrics_of",
@@ -78,6 +79,15 @@ def metrics_of(rows: Sequence[Answer], classes: Sequence[Named], *, split: str, 
         "selected_on_this_split": selected,
         "per_class": table,
     }
+
+
+def leak_free_words(metrics: Mapping[str, Any]) -> str:
+    """What stands beside each top-1: that of images whose picture training does not have; empty if it has none."""
+    if not (free := metrics["n_leak_free"]):
+        return "training has the picture of each of them: these figures say nothing about new ones"
+    if free == metrics["n"]:
+        return ""
+    return f"leak-free top-1 {metrics['top1_leak_free']:.1%} on the {free} images whose picture training does not have"
 
 
 def per_class(rows: Sequence[Answer], classes: Sequence[Named]) -> list[dict[str, Any]]:

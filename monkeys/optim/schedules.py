@@ -19,10 +19,10 @@ from .rates import Fixed, Matlab, Plateau, Schedule, cosine
 __all__ = ["SCHEDULES", "Schedule", "build_schedule"]
 
 SCHEDULES: dict[str, str] = {
-    "constant": "the same rate throughout",
+    "constant": "the same rate throughout, after the warm-up (0 epochs: from the first step)",
     "cosine": "half a cosine from the rate down to min_lr",
     "power": "rate / (1 + epoch / scale) ** power",
-    "piecewise": "values that change at given epochs (boundaries)",
+    "piecewise": "values that change at given epochs (boundaries), after the warm-up (0 epochs: from the first step)",
     "step": "times drop_factor every drop_period epochs",
     "one_cycle": "cosine up from a 25th of the rate, then down to min_lr, or to a 250,000th (rise: warm-up, or 30 %)",
     "plateau": "times drop_factor once the validation loss has not fallen for more than `patience` epochs",

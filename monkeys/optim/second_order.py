@@ -91,6 +91,7 @@ def _levenberg_marquardt(function: Function, start: Array, iterations: int, reco
         arrive(vector)
         return function.jacobian(vector)
 
+    # x_scale "jac" is Marquardt's D, the columns' lengths, so that a unit of one parameter counts as much as of another
     # each accepted point costs an evaluation or more, the start one: so many evaluations are no more steps
     found = least_squares(
         function.residuals, start, jac=jacobian, method="lm", x_scale="jac",

@@ -47,19 +47,22 @@ def _splits(report: AuditReport) -> list[str]:
     return ["The set has no validation images of its own; a part of each class is set aside when training starts."]
 
 
+def usual_size(records: Sequence[Record]) -> str:
+    """Which size more than nine tenths of the images have, in words; empty where none is so common."""
+    (width, height), count = Counter((r.width, r.height) for r in records).most_common(1)[0]
+    common = count > 0.9 * len(records)
+    return f"{count} of {len(records)} images have {width} × {height} pixels" if common else ""
+
+
 def _sizes(report: AuditReport, records: Sequence[Record]) -> list[str]:
     if report.one_size:
         width, height = report.one_size
         return [
             f"Every image has {width} × {height} pixels: they were resized before, and what their shapes were is lost."
         ]
-    common, count = Counter((r.width, r.height) for r in records).most_common(1)[0]
     sentences = []
-    if count > 0.9 * len(records):
-        sentences.append(
-            f"{count} of {len(records)} images have {common[0]} × {common[1]} pixels: most were resized before, and "
-            "what their shapes were is lost."
-        )
+    if usual := usual_size(records):
+        sentences.append(f"{usual}: most were resized before, and what their shapes were is lost.")
     aspects = np.array([r.width / r.height for r in records])
     small = np.mean([r.width < 1000 and r.height < 1000 for r in records])
     between = np.mean((aspects >= 1) & (aspects <= 2))

@@ -19,7 +19,7 @@ from ..data.records import Record
 from ..errors import UserError
 from ..progress import progress
 from . import plots_dataset, plots_sheets
-from .conclusions import conclude
+from .conclusions import conclude, usual_size
 from .page import inline, write_page
 
 PER_CLASS, CLASSES_SHOWN, VERSIONS, TWINS_SHOWN = 6, 12, 6, 12
@@ -74,12 +74,13 @@ def _sizes(examined: Audit, report: AuditReport, images: Labelled, out: Path, rn
     for _, split, record in images:
         points[split].append((record.width, record.height))
     small = np.mean([record.width < 1000 and record.height < 1000 for _, _, record in images])
-    caption = f"Image sizes: {small:.0%} are below 1000 × 1000"
+    caption = usual_size([record for _, _, record in images]) or f"{small:.0%} are below 1000 × 1000"
     if report.one_size:
-        caption = f"Image sizes: every image has {report.one_size[0]} × {report.one_size[1]} pixels"
-    plots_dataset.sizes(
-        {split: points[split] for split in ("train", "val", "test") if split in points}, caption, out / "sizes.png"
-    )
+        caption = f"every image has {report.one_size[0]} × {report.one_size[1]} pixels"
+    shown: dict[str, list[tuple[int, int]]] = {
+        split: points[split] for split in ("train", "val", "test") if split in points
+    }
+    plots_dataset.sizes(shown, f"Image sizes: {caption}", out / "sizes.png")
 
 
 def _files_and_colours(

@@ -46,6 +46,8 @@ def choose_precision(wanted: bool | str, device: str) -> tuple[Precision, str]:
     if wanted is False:
         return Precision(), "mixed precision is off, as asked for"
     major, _ = paddle.device.cuda.get_device_capability()
+    if major < 7:
+        return Precision(), f"mixed precision is off: compute capability {major} is too old for it, 7 is needed"
     dtype = "bfloat16" if major >= 8 else "float16"
     return Precision(True, dtype), f"mixed precision is on, {dtype} (compute capability {major})"
 

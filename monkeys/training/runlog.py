@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
 import os
 import struct
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,8 @@ COLUMNS = (
     *("data_wait", "grad_norm", "peak_mb", "elapsed"),
 )
 RECORDS = "vdlrecords.monkeys.log"
+
+log = logging.getLogger("monkeys")
 
 
 class NullLog:
@@ -132,8 +135,12 @@ class RunLog(NullLog):
 def _log_writer(folder: Path, records: _Records) -> Any:
     """VisualDL's writer, which hands its records to ours."""
     restore_numpy_names()
-    with home_to_write():
-        from visualdl import LogWriter
+    try:
+        with home_to_write():
+            from visualdl import LogWriter
+    except ImportError as error:
+        log.warning("no dashboard, VisualDL cannot be imported (%s); history.csv and the pictures are written", error)
+        return _NoWriter()
 
     class Writer(LogWriter):
         def _get_file_writer(self) -> _Records:
@@ -141,6 +148,22 @@ def _log_writer(folder: Path, records: _Records) -> Any:
             return records
 
     return Writer(logdir=str(folder), display_name=folder.name)
+
+
+class _NoWriter:
+    """In the place of VisualDL's writer where there is no VisualDL."""
+
+    def add_scalar(self, tag: str, value: float, step: int) -> None: ...
+
+    def add_image(self, tag: str, image: np.ndarray, step: int) -> None: ...
+
+    def add_text(self, tag: str, text: str, step: int) -> None: ...
+
+    def add_hparams(self, settings: Mapping[str, Any], metrics: Sequence[str]) -> None: ...
+
+    def add_pr_curve(self, tag: str, truth: np.ndarray, probability: np.ndarray, step: int) -> None: ...
+
+    def add_embeddings(self, tag: str, mat: np.ndarray, metadata: Sequence[str]) -> None: ...
 
 
 def _cut(path: Path, size: int) -> None:

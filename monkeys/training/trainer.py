@@ -18,7 +18,7 @@ from ..data.dataset import Batch
 from ..data.loader import TrainOrder
 from ..errors import Interrupted
 from ..optim.schedules import Schedule
-from ..progress import progress
+from ..progress import progress, tell
 from ..runtime import peak_megabytes
 from . import checkpoint
 from .distributed import Group
@@ -105,7 +105,7 @@ class Trainer:
 
             def after_step(step: int, lr: float, tally: Tally) -> None:
                 self._after_step(step, lr, signals, last)
-                bar.set_postfix_str(f"{tally} lr {lr:.2g}")
+                tell(bar, step + 1, f"{tally} lr {lr:.2g}")
 
             parts = (self.tally, self.order.accumulate, after_step, self._set_modes)
             train_epoch(self.step_fn, stream, bar, self.schedule.lr, *parts)
@@ -242,7 +242,8 @@ class Trainer:
         self.saved_step = self.progress.step
         if state["machine"] != self._machine():
             log.warning("saved with %s, resumed with %s: the last digits may differ", state["machine"], self._machine())
-        return f"resumed at {self._position()}"
+        best = f"{self.progress.best_top1:.1%}" if self.progress.best_epoch >= 0 else "none yet"
+        return f"resumed at {self._position()}, lr {self.schedule.lr(self.progress.step):.2g}, best top-1 {best}"
 
     def _machine(self) -> dict[str, Any]:
         """What the order of additions depends on, beside the configuration."""
