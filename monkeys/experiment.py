@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -101,6 +100,8 @@ def _lead(config: Config, folder: RunFolder, group: Group, resume: str, announce
     trainer = make_trainer(config, data, folder, group, device, resumed=saved is not None)
     if saved is None:
         _start(config, folder, manifest, device)
+    # comes last, as it makes the folder a run; resumed, the photographs may lie elsewhere and the limits be others
+    atomic.write_text(folder.path / "config.yaml", to_yaml(config))
     trainer.log = RunLog(folder.path, saved[1]["log"] if saved else None)
     group.barrier()
     if saved:
@@ -162,12 +163,11 @@ def _manifest(config: Config, folder: RunFolder, resume: str) -> Manifest:
 
 
 def _start(config: Config, folder: RunFolder, manifest: Manifest, device: str) -> None:
-    """Put a new run's identity into its folder; config.yaml, which makes it a run, comes last."""
+    """Put a new run's identity into its folder."""
     folder.clear()
     folder.write_json("environment.json", runtime.environment(device, config.run.seed))
     folder.write_json("classes.json", [{"id": info.id, "name": info.name} for info in manifest.classes])
     manifest.write(folder.path / "manifest.csv")
-    atomic.write_text(folder.path / "config.yaml", to_yaml(config))
 
 
 def _finish(folder: RunFolder, trainer: Trainer, config: Config) -> Outcome:
@@ -183,5 +183,4 @@ def _finish(folder: RunFolder, trainer: Trainer, config: Config) -> Outcome:
 
 
 def _outcome(folder: RunFolder) -> Outcome:
-    metrics = json.loads((folder.path / "metrics.json").read_text(encoding="utf-8"))
-    return Outcome(folder.path, folder.finished, metrics)
+    return Outcome(folder.path, folder.finished, atomic.read_json(folder.path / "metrics.json"))

@@ -50,7 +50,7 @@ class RunConfig(Section):
 
     name: str = Field("", pattern=r"^(\.*[\w-][\w.-]*)?$", description="empty: the configuration file's stem")
     dir: UserPath = Field(Path("runs"), description="where run folders live")
-    seed: NonNegativeInt = Field(0, description="of weights, order and augmentation")
+    seed: NonNegativeInt = Field(0, lt=2**63, description="of weights, order and augmentation")
     device: Literal["auto", "cpu", "gpu"] = "auto"
 
 
@@ -68,7 +68,7 @@ class DataConfig(Section):
     test_fraction: Fraction = Field(0.0, ge=0, lt=1, description="likewise")
     folds: int | None = Field(None, ge=2, description="validation is one of this many folds instead of a fraction")
     fold: NonNegativeInt = Field(0, description="which of them, from 0")
-    split_seed: NonNegativeInt = Field(0, description="of the drawn splits")
+    split_seed: NonNegativeInt = Field(0, lt=2**32, description="of the drawn splits")
     grouped: bool = Field(True, description="copies of one picture stay in one split")
     exclude: Names = Field(
         (), description="paths relative to root that are left out, e.g. one_class or [one_class, a/b.jpg]"
@@ -81,17 +81,20 @@ class DataConfig(Section):
 
     @model_validator(mode="after")
     def _fits(self) -> DataConfig:
+        faults = []
         if self.val_fraction + self.test_fraction >= 1:
-            raise ValueError("data.val_fraction and data.test_fraction leave nothing to train on")
+            faults.append("data.val_fraction and data.test_fraction leave nothing to train on")
         if self.folds is not None and self.fold >= self.folds:
-            raise ValueError(
+            faults.append(
                 f"data.fold {self.fold} does not exist: with data.folds {self.folds} they are 0 to {self.folds - 1}"
             )
         largest = max([self.size, *self.sizes.values()])
         if 0 < self.eval_size < LEAST_SIDE:
-            raise ValueError(f"data.eval_size {self.eval_size}: a picture needs at least {LEAST_SIDE} pixels per side")
+            faults.append(f"data.eval_size {self.eval_size}: a picture needs at least {LEAST_SIDE} pixels per side")
         if 0 < self.source_size < largest:
-            raise ValueError(f"data.source_size {self.source_size} is less than the {largest} pixels of training")
+            faults.append(f"data.source_size {self.source_size} is less than the {largest} pixels of training")
+        if faults:
+            raise ValueError("; ".join(faults))
         return self
 
 

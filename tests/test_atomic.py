@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from monkeys import atomic
+from monkeys.errors import UserError
 
 
 def names(folder: Path) -> list[str]:
@@ -30,6 +31,18 @@ def test_text_and_json_are_utf8_and_readable(tmp_path: Path) -> None:
     atomic.write_json(tmp_path / "j.json", {"name": "猴", "loss": float("inf")})
     assert (tmp_path / "t.txt").read_bytes() == "Äffchen\n".encode()
     assert json.loads((tmp_path / "j.json").read_text(encoding="utf-8")) == {"name": "猴", "loss": float("inf")}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"), [(None, "cannot be read"), ("{", "is damaged"), ("[1]", "expected an object")]
+)
+def test_a_json_file_that_is_none_is_named(tmp_path: Path, text: str | None, words: str) -> None:
+    path = tmp_path / "metrics.json"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(UserError, match=words) as caught:
+        atomic.read_json(path)
+    assert str(path) in str(caught.value)
 
 
 def test_permissions_follow_the_umask(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from conftest import paint
 
-from monkeys.cli import entry, explore, predict, train
+from monkeys.cli import bench, entry, explore, predict, train
 from monkeys.cli import eval as eval_command
 
 ROOT = Path(__file__).parents[1]
@@ -52,6 +52,8 @@ def refused(capsys, shrunk, photos, tmp_path):
         ("train.epochs=-1", "train.epochs"),
         ("train.batch_size=0", "train.batch_size"),
         ("train.batch_size=many", "train.batch_size"),
+        ("run.seed=10000000000000000000", "run.seed"),
+        ("data.split_seed=5000000000", "data.split_seed"),
         ("train.epoch=3", "nearest: train.epochs"),
         ("train.batch_size=64", "larger than the training set"),
         ("run.device=gpu", "CPU build"),
@@ -154,6 +156,25 @@ def test_a_disk_that_takes_nothing_is_named(capsys, number):
     said = capsys.readouterr().err
     assert said.startswith("error: out/table.csv: ")
     assert len(said.splitlines()) == 1
+
+
+def test_memory_that_ran_out_is_named(capsys):
+    @entry
+    def command(argv):
+        raise MemoryError("a long trace")
+
+    assert command([]) == 3
+    said = capsys.readouterr().err
+    assert said.startswith("error: memory ran out: ")
+    assert len(said.splitlines()) == 1
+
+
+def test_a_folder_in_the_place_of_a_benchmarks_file_is_refused_before_anything_is_measured(
+    capsys, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(bench, "measure", lambda *_: pytest.fail("measured"))
+    assert bench.main(["--json", str(tmp_path), "--data", str(tmp_path)]) == 2
+    assert "is a folder" in capsys.readouterr().err
 
 
 def test_a_fault_of_the_program_is_not_called_the_disks():

@@ -69,6 +69,15 @@ def test_runs_of_one_name_are_told_apart(tmp_path):
     assert [row["run"] for row in rows(tmp_path / "out/comparison.csv")] == ["x/same/run", "y/same/run"]
 
 
+@pytest.mark.parametrize("name", ["eval-val/metrics.json", "history.csv"])
+def test_a_damaged_run_is_named(tmp_path, name):
+    runs = [write_run(tmp_path / "a", BETTER), write_run(tmp_path / "b", WORSE)]
+    text = (runs[1] / name).read_text()
+    (runs[1] / name).write_text(text.replace("0.5", "half") if name.endswith("csv") else text[:-9])
+    with pytest.raises(UserError, match=f"{runs[1] / name} is damaged"):
+        compare_runs(runs, tmp_path / "out")
+
+
 @pytest.mark.parametrize("case", ["one", "twice", "absent", "unfinished", "out is a file"])
 def test_what_cannot_be_compared_is_said(tmp_path, case):
     run, out = write_run(tmp_path / "a", BETTER), tmp_path / "out"

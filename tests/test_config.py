@@ -41,6 +41,8 @@ def test_a_contradiction_is_named(write):
         load_config(write("train: {batch_size: 10, accumulate: 3}"))
     with pytest.raises(UserError, match="leave nothing to train on"):
         load_config(write("data: {val_fraction: 0.6, test_fraction: 0.5}"))
+    with pytest.raises(UserError, match=r"leave nothing to train on; data.fold 5 does not exist.*; data.eval_size 3"):
+        load_config(write("data: {val_fraction: 0.6, test_fraction: 0.5, folds: 2, fold: 5, eval_size: 3}"))
 
 
 @pytest.mark.parametrize(

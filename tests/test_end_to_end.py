@@ -199,6 +199,23 @@ def test_an_examination_does_not_move_in_with_files_of_others(trained, tmp_path,
     assert (own / "metrics.json").read_text() == "{}"
 
 
+def test_a_seed_that_cannot_be_drawn_with_is_refused(trained, capsys):
+    assert eval_command.main([str(trained[1]), "--sample", "4", "--seed", "-1"]) == 2
+    assert "--seed -1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "change", [{"temperature": "x"}, {"classes": ["n0", "n1", "n2"]}, {"model": {"name": "resnet18", "deepness": 3}}]
+)
+def test_a_damaged_record_is_named(trained, tmp_path, capsys, change):
+    photos, original, _ = trained
+    run = shutil.copytree(original, tmp_path / "run")
+    (run / "best.json").write_text(json.dumps(json.loads((run / "best.json").read_text()) | change))
+    assert predict.main([str(run), str(photos), "--out", str(tmp_path / "out.csv")]) == 2
+    assert "damaged" in capsys.readouterr().err
+    assert not (tmp_path / "out.csv").exists()
+
+
 def test_other_photographs_are_matched_by_name_and_their_twins_are_counted(trained, tmp_path, caplog):
     photos, run, _ = trained
     other = tmp_path / "elsewhere"

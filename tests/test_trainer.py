@@ -166,6 +166,13 @@ def test_a_loss_that_is_no_number_stops_the_run_with_the_step_named(tmp_path):
         make_toy(tmp_path, optimizer="sgd", lr=1e30, schedule="constant").fit()
 
 
+def test_a_network_whose_validation_is_no_number_is_not_kept(tmp_path):
+    with pytest.raises(TrainingError, match="validation loss is nan"):
+        make_toy(tmp_path, optimizer="sgd", lr=1e30, schedule="constant", max_steps=1).fit()
+    assert not (tmp_path / "best.safetensors").exists()
+    assert history(tmp_path) == []
+
+
 @pytest.mark.parametrize(
     ("limit", "advice"),
     [(3, "3 fit: train.accumulate=4 (the same steps), or train.batch_size=6"), (0, "not even one fits")],

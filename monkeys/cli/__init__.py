@@ -15,6 +15,9 @@ from ..errors import TrainingError, UserError
 
 Main = Callable[[Sequence[str] | None], int]
 
+_NEEDS_LESS = (
+    "a smaller network, smaller pictures (data.size, data.eval_size) or fewer at a time (train.batch_size) need less"
+)
 DONE, DEFECT, WRONG_INPUT, CANNOT_GO_ON, SIGINT_EXIT = 0, 1, 2, 3, 130
 
 
@@ -38,6 +41,8 @@ def entry(main: Main) -> Main:
             return _fail(str(error), WRONG_INPUT)
         except TrainingError as error:
             return _fail(str(error), CANNOT_GO_ON)
+        except MemoryError:
+            return _fail(f"memory ran out: {_NEEDS_LESS}", CANNOT_GO_ON)
         except KeyboardInterrupt:
             return _fail("interrupted", SIGINT_EXIT)
         except BrokenPipeError:

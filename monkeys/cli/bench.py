@@ -134,6 +134,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise UserError(f"no folder of photographs{f' at {data}' if data else ''}: name one with --data")
     if not (ROOT / "benchmarks").is_dir():
         raise UserError("the measurements are part of the source tree (benchmarks/): run this from a checkout")
+    if args.json.is_dir():
+        raise UserError(f"--json {args.json} is a folder: name a file")
     atomic.make_folder(args.json.parent)
     rows = [row for row in ROWS if not args.only or row.name in args.only]
     measured = measure(rows, args.repeats, data.resolve())

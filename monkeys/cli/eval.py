@@ -49,6 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     if args.sample < 0:
         raise UserError(f"--sample {args.sample}: a number of images cannot be negative")
+    if args.seed < 0:
+        raise UserError(f"--seed {args.seed}: 0 or more")
     existing_run(args.run)
     log.info(runtime.tune_cpu())
     runtime.import_paddle()

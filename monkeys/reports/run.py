@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import csv
-import json
 from pathlib import Path
 from typing import Any
 
+from .. import atomic
 from ..config import read_yaml
+from ..errors import UserError
 from ..evaluation.metrics import read_predictions
 from . import plots
 from .page import inline, write_page
@@ -51,12 +52,15 @@ def read_history(path: Path) -> dict[str, list[float]]:
         return {"epoch": []}
     with path.open(newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if all(row.values())]
-    return {name: [float(row[name]) for row in rows] for name in rows[0]} if rows else {"epoch": []}
+    try:
+        return {name: [float(row[name]) for row in rows] for name in rows[0]} if rows else {"epoch": []}
+    except ValueError as error:
+        raise UserError(f"{path} is damaged: {error}") from None
 
 
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object, empty where there is no such file."""
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return atomic.read_json(path) if path.exists() else {}
 
 
 def _evaluation(folder: Path, run: Path) -> dict[str, Any]:

@@ -78,14 +78,17 @@ def read_record(folder: Path, name: str = RECORD) -> dict[str, Any]:
 
 
 def describe(record: Mapping[str, Any]) -> Description:
-    """A record as values."""
-    return Description(
-        preprocess=Preprocess.from_dict(record["preprocess"]),
-        classes=tuple(ClassInfo(item["id"], item["name"]) for item in record["classes"]),
-        model_options=record["model"],
-        temperature=float(record["temperature"]),
-        epoch=int(record["epoch"]),
-    )
+    """A record as values; UserError where they are none of the right kind."""
+    try:
+        return Description(
+            preprocess=Preprocess.from_dict(record["preprocess"]),
+            classes=tuple(ClassInfo(item["id"], item["name"]) for item in record["classes"]),
+            model_options=record["model"],
+            temperature=float(record["temperature"]),
+            epoch=int(record["epoch"]),
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"the record of the network ({RECORD}) is damaged: {error!r}") from None
 
 
 def load_network(folder: Path, record: Mapping[str, Any] | None = None, *, weights: str = "best") -> Network:
@@ -94,7 +97,10 @@ def load_network(folder: Path, record: Mapping[str, Any] | None = None, *, weigh
     weights: "best", of the epoch that validated best, or "last", those that training has come to.
     """
     about = describe(record or read_record(folder))
-    model = build_model(num_classes=len(about.classes), **about.model_options)
+    try:
+        model = build_model(num_classes=len(about.classes), **about.model_options)
+    except TypeError as error:
+        raise UserError(f"{folder / RECORD} is damaged, or of another version: {error}") from error
     if weights == "last":
         checkpoint.restore_model(model, _last_tensors(folder), str(folder / "last"))
     else:

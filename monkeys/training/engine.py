@@ -211,6 +211,14 @@ def validate(model: nn.Layer, batches: Iterable[Batch], precision: Precision = F
     return sums
 
 
+def means(sums: np.ndarray) -> tuple[float, float]:
+    """Mean cross-entropy and accuracy, from such sums; NotFiniteError where the network's answers are no numbers."""
+    loss, correct, count = sums
+    if not np.isfinite(loss):
+        raise NotFiniteError(f"the validation loss is {loss}: lower optim.lr, or set optim.clip_norm")
+    return float(loss / count), float(correct / count)
+
+
 def score(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Sums over images: [cross-entropy, correct, count], float64."""
     shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -62,7 +61,7 @@ class RunFolder:
     def finished(self) -> str:
         """Why the run ended, once all of it is written; empty before."""
         path = self.path / "last" / "finished.json"
-        return json.loads(path.read_text(encoding="utf-8"))["reason"] if path.exists() else ""
+        return atomic.read_json(path).get("reason", "finished") if path.exists() else ""
 
     def finish(self, reason: str) -> None:
         """The last thing that a run writes."""

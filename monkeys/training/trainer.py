@@ -23,7 +23,7 @@ from ..runtime import peak_megabytes
 from . import checkpoint
 from .distributed import Group
 from .ema import Averaged
-from .engine import Step, Tally, train_epoch, validate
+from .engine import Step, Tally, means, train_epoch, validate
 from .interrupt import Signals
 from .runlog import NullLog
 from .stopping import Stopping
@@ -142,8 +142,7 @@ class Trainer:
         self.group.share_statistics(self.model)
         with self.averaged.applied():
             self.group.share_statistics(self.model)  # each rank has averaged its own
-            loss, correct, count = self.group.sum(validate(self.model, self.validation(), self.step_fn.precision))
-            val_loss, val_top1 = float(loss / count), float(correct / count)
+            val_loss, val_top1 = means(self.group.sum(validate(self.model, self.validation(), self.step_fn.precision)))
             if (val_top1, -val_loss) > (self.progress.best_top1, -self.progress.best_loss):
                 self.progress.best_epoch, self.progress.best_top1, self.progress.best_loss = epoch, val_top1, val_loss
                 self.save_best(checkpoint.model_tensors(self.model), self.progress)
