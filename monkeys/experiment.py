@@ -100,12 +100,11 @@ def _lead(config: Config, folder: RunFolder, group: Group, resume: str, announce
     trainer = make_trainer(config, data, folder, group, device, resumed=saved is not None)
     if saved is None:
         _start(config, folder, manifest, device)
-    # comes last, as it makes the folder a run; resumed, the photographs may lie elsewhere and the limits be others
-    atomic.write_text(folder.path / "config.yaml", to_yaml(config))
     trainer.log = RunLog(folder.path, saved[1]["log"] if saved else None)
     group.barrier()
     if saved:
         announce(trainer.restore(*saved))
+        folder.write_config(to_yaml(config))  # the photographs may lie elsewhere now, and the limits be others
     else:
         show_inputs(trainer.log, trainer.model, data)
     trainer.fit()
@@ -163,11 +162,12 @@ def _manifest(config: Config, folder: RunFolder, resume: str) -> Manifest:
 
 
 def _start(config: Config, folder: RunFolder, manifest: Manifest, device: str) -> None:
-    """Put a new run's identity into its folder."""
+    """Put a new run's identity into its folder; the configuration, which makes it a run, comes last."""
     folder.clear()
     folder.write_json("environment.json", runtime.environment(device, config.run.seed))
     folder.write_json("classes.json", [{"id": info.id, "name": info.name} for info in manifest.classes])
     manifest.write(folder.path / "manifest.csv")
+    folder.write_config(to_yaml(config))
 
 
 def _finish(folder: RunFolder, trainer: Trainer, config: Config) -> Outcome:

@@ -95,6 +95,10 @@ class RunFolder:
             for path in self.path.glob(pattern):
                 shutil.rmtree(path)
 
+    def write_config(self, text: str) -> None:
+        """The settings that the run goes by."""
+        atomic.write_text(self.path / "config.yaml", text)
+
     def write_json(self, name: str, value: Any) -> None:
         """One of the run's JSON files."""
         atomic.write_json(self.path / name, value)
