@@ -89,8 +89,10 @@ def test_same_logits_as_paddle_with_its_weights(name):
     assert not unexpected
     ours.eval()
     x = pictures(64)
-    np.testing.assert_allclose(ours(x).numpy(), theirs(x).numpy(), rtol=1e-5, atol=1e-5)
-    assert np.abs(theirs(x).numpy()).max() > 1e-3
+    logits = theirs(x).numpy()
+    largest = np.abs(logits).max()
+    assert largest > 1e-3
+    np.testing.assert_allclose(ours(x).numpy(), logits, rtol=0, atol=1e-5 * largest)  # weights differ from run to run
 
 
 @pytest.mark.parametrize("size", [32, 33, 64, 224])
