@@ -1,6 +1,6 @@
 """Accuracy against time of several trainings in one picture: runs of this project, and the peer's recipe.
 
-    python tools/train.py -c configs/monkeys_cpu_15m.yaml -o data.root=data/monkeys   # and _1h, _3h
+    python tools/train.py -c configs/monkeys_cpu_15m.yaml -o data.root=data/monkeys data.folds=5   # and _1h, _3h
     python benchmarks/curves.py runs/monkeys_cpu_15m runs/monkeys_cpu_1h --peer peer.jsonl --out curves.png
 
 Every run is drawn to its last epoch, whose accuracy stands in the legend. Time is training, validation

@@ -1,6 +1,6 @@
 """The photographs of a run without the training part's copies: what copies of a picture are worth.
 
-    python tools/train.py -c configs/monkeys_cpu_15m.yaml -o data.root=data/monkeys   # any run: its manifest is used
+    python tools/train.py -c configs/monkeys_cpu_15m.yaml -o data.root=data/monkeys data.folds=5   # or any run
     python benchmarks/distinct.py --run runs/monkeys_cpu_15m --data data/monkeys --out data/distinct
 
 Of each picture that several training files show, the first stays. What the run holds out is all there, as the

@@ -1,6 +1,6 @@
 """A good plain recipe in torch and torchvision on our hold-out: accuracy by epoch and by minute.
 
-    python tools/train.py -c configs/monkeys_cpu_15m.yaml -o data.root=data/monkeys   # any run: its manifest is used
+    python tools/train.py -c configs/monkeys_cpu_15m.yaml -o data.root=data/monkeys data.folds=5   # or any run
     bash benchmarks/setup_peers.sh
     .venv-bench/bin/python benchmarks/peer_recipe.py --run runs/monkeys_cpu_15m --data data/monkeys > peer.jsonl
 

@@ -1,6 +1,6 @@
 """Photographs that tell their own labels: the training part of a run, upright, on its side and upside down.
 
-    python tools/train.py -c configs/monkeys_cpu_15m.yaml -o data.root=data/monkeys   # any run: its manifest is used
+    python tools/train.py -c configs/monkeys_cpu_15m.yaml -o data.root=data/monkeys data.folds=5   # or any run
     python benchmarks/rotations.py --run runs/monkeys_cpu_15m --data data/monkeys --out data/rotations
 
 Which way up a photograph is takes no labels to know, but teaches what to look at (Gidaris et al., 2018). Train on the

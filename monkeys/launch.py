@@ -19,6 +19,7 @@ log = logging.getLogger("monkeys")
 POLL_SECONDS = 0.2
 GRACE_SECONDS = 30.0  # for the others to end after one has failed
 _PR_SET_PDEATHSIG = 1
+_WRONG_INPUT = 2  # the exit code of a rank that has told the user what to mend
 
 
 def is_rank() -> bool:
@@ -103,7 +104,8 @@ def _tell(rank: int, returncode: int, ranks: Sequence[subprocess.Popen[bytes]]) 
     if returncode in (128 + signal.SIGINT, 128 + signal.SIGTERM):
         return
     why = f"was killed by signal {-returncode}" if returncode < 0 else f"ended with exit code {returncode}"
-    log.error("rank %d %s; the other ranks are stopped, go on with --resume auto", rank, why)
+    if returncode != _WRONG_INPUT:
+        log.error("rank %d %s; the other ranks are stopped, go on with --resume auto", rank, why)
     for process in ranks:
         process.kill()
 

@@ -144,7 +144,8 @@ def test_every_shipped_configuration_is_valid():
     paths = sorted(Path(__file__).parents[1].glob("configs/**/*.yaml"))
     assert paths
     for path in paths:
-        load_config(path, choices=CHOICES)
+        config = load_config(path, choices=CHOICES)
+        assert config.data.folds is None, f"{path.name} cannot take photographs that have a validation part"
 
 
 def test_documented_keys_exist():

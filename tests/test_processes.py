@@ -221,6 +221,12 @@ def test_a_failed_rank_ends_the_others_and_is_named(caplog):
     assert "rank 1 ended with exit code 3" in caplog.text
 
 
+def test_what_a_rank_has_told_the_user_needs_no_second_word(caplog):
+    code = "import os, sys, time; os.environ['PADDLE_TRAINER_ID'] == '0' and sys.exit(2); time.sleep(600)"
+    assert launch.launch(child(code), 2, gloo=True) == 2
+    assert not caplog.text
+
+
 def test_ranks_that_end_well_are_a_success():
     code = (
         "import os; assert os.environ['PADDLE_TRAINERS_NUM'] == '2' and os.environ['PADDLE_DISTRI_BACKEND'] == 'gloo'"

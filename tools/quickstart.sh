@@ -24,5 +24,5 @@ Look at:
   quickstart/runs/quickstart/report.html                 how training went, and what the network confuses
   quickstart/runs/quickstart/eval-test/samples.png       predictions on pictures it had never seen
 Next: your own photographs, one folder per class:
-  .venv/bin/python tools/train.py -c configs/monkeys_cpu.yaml -o data.root=FOLDER
+  .venv/bin/python tools/train.py -c configs/monkeys_cpu_15m.yaml -o data.root=FOLDER
 END

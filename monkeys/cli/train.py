@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.list:
         return _list(args.list)
     if args.config is None:
-        raise UserError("which configuration? add -c FILE, e.g. -c configs/monkeys_cpu.yaml")
+        raise UserError("which configuration? add -c FILE, e.g. -c configs/monkeys_cpu_15m.yaml")
     config = load_config(args.config, args.override, CHOICES, HINTS)
     if args.find_lr:
         return _find_lr(config, args.out or config.run_folder.with_name(f"{config.run.name}-lr"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import signal
 import time
@@ -117,6 +118,7 @@ def join_group() -> Group:
     """The group of this process, as the launcher's variables describe it."""
     if int(os.environ.get("PADDLE_TRAINERS_NUM", "1")) < 2:
         return Group()
-    paddle.distributed.init_parallel_env()
+    with contextlib.redirect_stderr(io.StringIO()):  # Paddle lists the flags that it has set itself
+        paddle.distributed.init_parallel_env()
     store = paddle.base.core.create_or_get_global_tcp_store()
     return ManyProcesses(paddle.distributed.get_rank(), paddle.distributed.get_world_size(), store)
