@@ -118,7 +118,7 @@ class ModelConfig(Section):
     name: str = Field("resnet50", description="see --list models")
     pretrained: str = Field("none", description="none, imagenet, or the path of a weights file")
     stem: Literal["7x7", "3x3x3"] = "7x7"
-    zero_init: bool = Field(False, description="blocks' last batch norms start at zero: for few epochs (docs/LOG.md)")
+    zero_init: bool = Field(False, description="blocks' last batch norms start at zero; costs ResNet-18 (docs/LOG.md)")
     project_first: bool = Field(False, description="as PaddleClas: ResNet-18 and -34 project the first shortcut too")
     drop_path: Fraction = Field(0.0, ge=0, lt=1, description="stochastic depth: how often the last block is skipped")
     dropout: Fraction = Field(0.0, ge=0, lt=1, description="before the head")
