@@ -1,5 +1,7 @@
 """The ways to end that are not defects of this program; `monkeys.cli` turns them into exit codes."""
 
+WRONG_INPUT = 2  # the exit code of a UserError, which `monkeys.launch` knows a rank by
+
 
 class UserError(Exception):
     """The input is wrong: the message says what, where and what to do about it. Exit code 2."""

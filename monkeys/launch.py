@@ -14,12 +14,13 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from types import FrameType
 
+from .errors import WRONG_INPUT
+
 log = logging.getLogger("monkeys")
 
 POLL_SECONDS = 0.2
 GRACE_SECONDS = 30.0  # for the others to end after one has failed
 _PR_SET_PDEATHSIG = 1
-_WRONG_INPUT = 2  # the exit code of a rank that has told the user what to mend
 
 
 def is_rank() -> bool:
@@ -103,8 +104,8 @@ def _tell(rank: int, returncode: int, ranks: Sequence[subprocess.Popen[bytes]]) 
     """A rank that failed takes the others with it; one that was only interrupted leaves them time to save."""
     if returncode in (128 + signal.SIGINT, 128 + signal.SIGTERM):
         return
-    why = f"was killed by signal {-returncode}" if returncode < 0 else f"ended with exit code {returncode}"
-    if returncode != _WRONG_INPUT:
+    if returncode != WRONG_INPUT:  # that rank has told the user what to mend
+        why = f"was killed by signal {-returncode}" if returncode < 0 else f"ended with exit code {returncode}"
         log.error("rank %d %s; the other ranks are stopped, go on with --resume auto", rank, why)
     for process in ranks:
         process.kill()

@@ -11,14 +11,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from .. import atomic, runtime
-from ..errors import TrainingError, UserError
+from ..errors import WRONG_INPUT, TrainingError, UserError
 
 Main = Callable[[Sequence[str] | None], int]
 
 _NEEDS_LESS = (
     "a smaller network, smaller pictures (data.size, data.eval_size) or fewer at a time (train.batch_size) need less"
 )
-DONE, DEFECT, WRONG_INPUT, CANNOT_GO_ON, SIGINT_EXIT = 0, 1, 2, 3, 130
+DONE, DEFECT, CANNOT_GO_ON, SIGINT_EXIT = 0, 1, 3, 130
 
 
 def say(text: str) -> None:

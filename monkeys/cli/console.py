@@ -8,8 +8,8 @@ import importlib.metadata
 import sys
 from collections.abc import Sequence
 
-from ..errors import UserError
-from . import DONE, WRONG_INPUT, entry, say
+from ..errors import WRONG_INPUT, UserError
+from . import DONE, entry, say
 
 COMMANDS: dict[str, str] = {
     "prepare": "copy photographs into training, validation and test folders, or draw the sample set",

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from .. import atomic, runtime
-from ..errors import UserError
+from ..errors import WRONG_INPUT, UserError
 from ..progress import progress
-from . import DONE, WRONG_INPUT, entry, existing_run, say
+from . import DONE, entry, existing_run, say
 
 if TYPE_CHECKING:
     from ..serving.predictor import Prediction

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from .. import atomic
 from ..config import load_config
-from ..errors import UserError
+from ..errors import WRONG_INPUT, UserError
 from ..launch import run_alone
-from . import DONE, SIGINT_EXIT, WRONG_INPUT, entry, override_argument, say, train_command
+from . import DONE, SIGINT_EXIT, entry, override_argument, say, train_command
 from .train import CHOICES
 
 log = logging.getLogger("monkeys")
