@@ -7,9 +7,12 @@ contradictions.
 from __future__ import annotations
 
 import difflib
+import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from types import NoneType
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -39,7 +42,7 @@ def load_config(
     faults = [fault for text in overrides if (fault := _override(tree, text))]
     run = tree.setdefault("run", {})
     if isinstance(run, dict) and not run.get("name"):
-        run["name"] = path.stem
+        run["name"] = re.sub(r"[^\w.-]+", "-", path.stem).strip("-")  # what may name a folder
     try:
         config = Config.model_validate(tree)
     except ValidationError as error:
@@ -54,7 +57,7 @@ def load_config(
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file (plain data only: tags that build objects are refused)."""
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        tree = _parse(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"no such configuration file: {path}") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -66,6 +69,22 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(tree, dict):
         raise UserError(f"{path}: expected sections such as data: and train:, found {type(tree).__name__}")
     return tree
+
+
+class _Loader(yaml.SafeLoader):
+    """Plain data only, and no key twice, of which YAML's own loader keeps the last without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        mapping = super().construct_mapping(node, deep)
+        for key, count in Counter(keys).items():
+            if count > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"{key!r} stands there twice", node.start_mark)
+        return mapping
+
+
+def _parse(text: str) -> Any:
+    return yaml.load(text, _Loader)
 
 
 def to_yaml(config: Config) -> str:
@@ -86,24 +105,30 @@ def _override(tree: dict[str, Any], text: str) -> str | None:
             return f"-o {text!r}: {section} is a value, not a section"
         node = child
     try:
-        node[last] = value if value and _is_text(key) else _scalar(value)
+        node[last] = value if _as_typed(key, value) else _scalar(value)
     except NOT_YAML:
         return f"-o {text!r}: the value is not valid YAML"
     return None
 
 
-def _is_text(key: str) -> bool:
-    """Whether a setting is a name or a path: taken as typed, since YAML makes 2020 a number and cuts at ` #`."""
+def _as_typed(key: str, value: str) -> bool:
+    """Whether a name or a path is given: taken as typed, since YAML makes 2020 a number and cuts at ` #`.
+
+    One of several names may stand without brackets; `null` is no path where there may be none.
+    """
     kind: Any = Config
     for part in key.split("."):
         fields = kind.model_fields if isinstance(kind, type) and issubclass(kind, BaseModel) else {}
         kind = fields[part].annotation if part in fields else None
-    return kind in (str, Path)
+    kinds = {get_args(option)[0] if get_origin(option) is Annotated else option for option in get_args(kind) or (kind,)}
+    if not value or not {str, Path} & kinds:
+        return False
+    return not value.startswith("[") if get_origin(kind) is tuple else value != "null" or NoneType not in kinds
 
 
 def _scalar(text: str) -> Any:
     """A YAML value; `1e-3`, which YAML 1.1 reads as text, is a number here."""
-    value = yaml.safe_load(text)
+    value = _parse(text)
     if isinstance(value, str):
         try:
             return float(value)

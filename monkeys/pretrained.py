@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from pathlib import Path
 
 from paddle import nn
 
 from .data.image import Preprocess
 from .data.manifest import ClassInfo
 from .models.weights import load_pretrained
+from .paths import expand_home
 from .photographs import IMAGENET_MEAN, IMAGENET_STD
 from .serving.network import RECORD, WEIGHTS, Description, describe, read_record
 
@@ -41,7 +41,7 @@ def start_from(weights: str, model: nn.Layer, preprocess: Preprocess, classes: S
 
 def _record(weights: str) -> Description | None:
     """What a run has written down of its own weights."""
-    path = Path(weights).expanduser()
+    path = expand_home(weights)
     if path.name != WEIGHTS or not (path.parent / RECORD).exists():
         return None
     return describe(read_record(path.parent))

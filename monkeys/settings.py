@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,21 +18,22 @@ from pydantic import (
     model_validator,
 )
 
+from .paths import expand_home
+
 Fraction = float
 LEAST_SIDE, MOST_SIDE = 8, 2048
 Side = Annotated[int, Field(ge=LEAST_SIDE, le=MOST_SIDE)]  # of a picture, in pixels
 SideOrZero = Annotated[int, Field(ge=0, le=MOST_SIDE)]
 
 
-def _expand_home(path: Path) -> Path:
-    return Path(os.path.expanduser(path))  # noqa: PTH111 (Path's own raises where there is no such home)
-
-
-UserPath = Annotated[Path, AfterValidator(_expand_home)]  # ~ is the home folder, as in a shell
+UserPath = Annotated[Path, AfterValidator(expand_home)]
 
 
 def _as_tuple(given: Any) -> Any:
-    return (given,) if isinstance(given, str) else given
+    names = given if isinstance(given, (list, tuple)) else () if given is None else (given,)
+    if not all(isinstance(name, str) for name in names):
+        raise ValueError(f"names that YAML takes for something else want quotes, e.g. ['0', 'no'], not {given!r}")
+    return names
 
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]  # one may stand without its brackets

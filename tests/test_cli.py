@@ -32,7 +32,7 @@ def refused(capsys, shrunk, photos, tmp_path):
         code = train.main(["-c", config, "-o", *shrunk, *data, *overrides, *flags])
         said = capsys.readouterr()
         assert code == 2, said
-        assert said.err.splitlines()[-1] if said.err else True
+        assert [line.startswith("error: ") for line in said.err.splitlines()].count(True) == 1, said.err
         assert "Traceback" not in said.err
         assert not (tmp_path / "runs" / "monkeys_cpu").exists()
         if before:

@@ -97,6 +97,7 @@ def test_a_run_is_not_named_like_another_folder(write, name):
 def test_a_tilde_is_the_home_folder(write, monkeypatch):
     monkeypatch.setenv("HOME", "/home/ann")
     config = load_config(write("data: {root: ~/photos}"), ["run.dir=~/runs", "data.cache_dir=~/cache"])
+    assert load_config(write("data: {root: ~nobody-of-that-name/x}")).data.root == Path("~nobody-of-that-name/x")
     assert config.data.root == Path("/home/ann/photos")
     assert config.run_folder == Path("/home/ann/runs/experiment")
     assert config.data.cache_dir == Path("/home/ann/cache")
@@ -160,3 +161,29 @@ def test_documented_keys_exist():
     for section, keys in promised.items():
         for key in keys.split():
             assert f"{section}.{key}" in valid_keys()
+
+
+@pytest.mark.parametrize("text", ["data: {size: 64}\nrun: {}\ndata: {fold: 0}", "data:\n  size: 64\n  size: 96\n"])
+def test_what_stands_there_twice_is_refused(write, text):
+    with pytest.raises(UserError, match="stands there twice"):
+        load_config(write(text))
+    with pytest.raises(UserError, match="not valid YAML"):
+        load_config(write(""), ["data.sizes={0: 64, 0: 96}"])
+
+
+@pytest.mark.parametrize("name", ["docs #2", "0", "no", "2020-01-01", "*/docs", "a: b"])
+def test_a_name_is_taken_as_typed(write, name):
+    assert load_config(write(""), [f"data.exclude={name}"]).data.exclude == (name,)
+    assert load_config(write(""), [f"data.cache_dir={name}"]).data.cache_dir == Path(name)
+
+
+def test_several_names_stand_in_brackets(write):
+    config = load_config(write("data: {cache_dir: x}"), ["data.exclude=['0', a/b]", "data.odd=", "data.cache_dir=null"])
+    assert config.data.exclude == ("0", "a/b")
+    assert config.data.cache_dir is None
+    with pytest.raises(UserError, match=r"data.exclude: names .* want quotes, .* not \[0, 1\]"):
+        load_config(write(""), ["data.exclude=[0, 1]"])
+
+
+def test_a_file_name_that_no_run_can_have(write):
+    assert load_config(write("", "monkeys_cpu (1).yaml")).run.name == "monkeys_cpu-1"

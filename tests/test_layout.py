@@ -282,3 +282,27 @@ def test_the_real_monkeys(real_data: Path, tmp_path: Path) -> None:
     assert "training/n9/n9151jpg" in {entry.path for entry in source.entries}
     assert [info.name for info in source.classes][:2] == ["mantled_howler", "patas_monkey"]
     assert source.classes[9] == ClassInfo("n9", "nilgiri_langur")
+
+
+def test_a_name_without_a_slash_is_excluded_wherever_it_is(tmp_path: Path) -> None:
+    root = touch(
+        tmp_path / "set", "train/a/1.jpg", "train/b/1.jpg", "train/docs/1.jpg", "val/docs/2.jpg", "val/a/3.jpg"
+    )
+    kept = ["train/a/1.jpg", "train/b/1.jpg", "val/a/3.jpg"]
+    assert sorted(path for path, _, _ in found(root, tmp_path, ("docs",))) == kept
+    assert len(found(root, tmp_path, ("val/docs",))) == 4
+
+
+def test_a_list_beside_folders(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    root = touch(tmp_path / "set", "jpg/1.jpg", "jpg/2.jpg")
+    (root / "train_list.txt").write_text("jpg/1.jpg 0\njpg/2.jpg 1\n")
+    with pytest.raises(UserError, match=r"name the list file instead: .*train_list.txt"):
+        found(root, tmp_path)
+    touch(root, "png/1.png")
+    assert {label for _, label, _ in found(root, tmp_path)} == {"jpg", "png"}
+    assert "if the list is meant instead" in caplog.text
+
+
+def test_a_home_that_nobody_has(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such data folder"):
+        found(Path("~nobody-of-that-name/photos"), tmp_path)

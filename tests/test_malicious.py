@@ -173,7 +173,7 @@ def test_each_is_refused_in_one_clear_line(answers, attack):
     assert said != "accepted"
     assert said.replace("\n  ", " ").isprintable()  # a configuration's faults have a line each
     assert len(said) < 1000
-    assert ATTACKS[attack][0].partition(".")[0] in said or "step-" in said
+    assert ATTACKS[attack][0] in said or "step-" in said
 
 
 def test_no_code_ran_and_nothing_left_its_folder(answers):

@@ -111,3 +111,14 @@ def test_too_many_folds_are_refused(caplog: pytest.LogCaptureFixture) -> None:
     draw_fold(["a"] * 8 + ["b"], [str(index) for index in range(9)], 4, 0, seed=0)
     draw_fold(["a"] * 8 + ["b"], [str(index) for index in range(9)], 4, 1, seed=0)
     assert "holds no images of: b" in caplog.text
+
+
+@pytest.mark.parametrize("fold", range(3))
+def test_no_fold_takes_all_of_a_class(fold: int, caplog: pytest.LogCaptureFixture) -> None:
+    labels = ["a"] * 6 + ["c"] * 6 + ["b"] + ["d", "d", "e"]
+    groups = [str(index) for index in range(13)] + ["twins", "twins", "twins"]
+    held_out = draw_fold(labels, groups, 3, fold, seed=0)
+    assert {label for label, out in zip(labels, held_out, strict=True) if not out} == set("abcde")
+    assert not held_out[12:].any()
+    assert held_out.any()
+    assert "holds no images of: b, d, e" in caplog.text

@@ -36,7 +36,7 @@ def superpixels(image: np.ndarray, rng: np.random.Generator, *, replace: Between
 
 
 def segment(image: np.ndarray, wanted: int) -> np.ndarray:
-    """About `wanted` connected segments of an image [H, W, 3] uint8: labels [H, W] int32, 0 to n - 1."""
+    """About `wanted` connected segments of [H, W, 3] uint8: labels [H, W] int32 from 0; shrinking may lose one."""
     height, width = image.shape[:2]
     (rows, columns), step = lattice((height, width), wanted)
     side = math.ceil(max(height / rows, width / columns))
@@ -158,5 +158,5 @@ def _paint(image: np.ndarray, labels: np.ndarray, chosen: np.ndarray) -> np.ndar
     flat = labels.ravel()
     counts = np.bincount(flat)
     sums = np.stack([np.bincount(flat, channel.ravel(), len(counts)) for channel in cv2.split(image)], axis=1)
-    means = np.rint(sums / counts[:, None]).astype(np.uint8)
+    means = np.rint(sums / np.maximum(counts, 1)[:, None]).astype(np.uint8)
     return cv2.copyTo(np.take(means, labels, axis=0), chosen.view(np.uint8)[labels], image.copy())

@@ -48,14 +48,17 @@ def is_archive(path: Path) -> bool:
         return False
 
 
-def unpack(archive: Path, out: Path, *, max_bytes: int = MAX_BYTES, max_files: int = MAX_FILES) -> Path:
+def unpack(
+    archive: Path, out: Path, *, digest: str = "", max_bytes: int = MAX_BYTES, max_files: int = MAX_FILES
+) -> Path:
     """Unpack into the folder `out`, which appears when all is well; the second time nothing changes.
 
+    digest: the archive's SHA-256, where the caller has it already.
     UserError for what is damaged, encrypted or hostile (links, devices, paths that lead elsewhere, bombs), for a full
     disk, and for an `out` that holds something else. `__MACOSX` folders are left out; backslashes part folders.
     """
     try:
-        digest = _sha256(archive)
+        digest = digest or sha256(archive)
         if not _unpacked_before(out, digest):
             out.parent.mkdir(parents=True, exist_ok=True)
             _clear_abandoned(out)
@@ -112,7 +115,8 @@ def _safe_parts(archive: Path, name: str) -> tuple[str, ...]:
     return parts
 
 
-def _sha256(archive: Path) -> str:
+def sha256(archive: Path) -> str:
+    """SHA-256 of a file of any size."""
     digest = hashlib.sha256()
     with archive.open("rb") as file:
         while chunk := file.read(_CHUNK):

@@ -6,7 +6,6 @@ the class folders all files are ignored; inside them only names that start with 
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import re
@@ -15,10 +14,9 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
-import numpy as np
-
 from ..errors import UserError
-from .archives import is_archive, unpack
+from ..paths import expand_home
+from .archives import is_archive, sha256, unpack
 from .labels import check_names, read_names
 
 log = logging.getLogger("monkeys")
@@ -61,27 +59,28 @@ def natural(text: str) -> tuple[list[str | int], str]:
 
 def locate(root: Path, cache_dir: Path) -> Path:
     """The folder that the paths of a source are relative to; an archive is unpacked into the cache first."""
-    root = root.expanduser()
+    root = expand_home(root)
     if root.is_dir():
         return root
     if not root.exists():
         raise UserError(f"no such data folder, archive or list file: {root}")
     if is_archive(root):
-        digest = hashlib.sha256(np.memmap(root, mode="r").data).hexdigest()
-        return unpack(root, cache_dir / "archives" / digest[:16])
+        digest = sha256(root)
+        return unpack(root, cache_dir / "archives" / digest[:16], digest=digest)
     return root.parent
 
 
 def read_source(root: Path, cache_dir: Path, exclude: Sequence[str] = ()) -> Source:
     """Recognise the layout of a folder, archive or list file and list its files.
 
-    exclude: paths or patterns relative to the source's folder; a folder's name stands for all in it. Raises UserError
+    exclude: paths or patterns relative to the source's folder; a folder stands for all in it, and a name without a
+    slash for every folder or file of that name. Raises UserError
     where there is no such source, or nothing in it that has the form of classes.
     """
-    base, folders = locate(root, cache_dir), dict[str, str]()
+    base, folders, named = locate(root, cache_dir), dict[str, str](), expand_home(root)
     try:
-        if root.expanduser().is_file() and not is_archive(root.expanduser()):
-            entries, tables = _from_lists(root.expanduser()), [base]
+        if named.is_file() and not is_archive(named):
+            entries, tables = _from_lists(named), [base]
         else:
             entries, folders, tables = _from_folder(base, root)
     except OSError as error:
@@ -111,7 +110,8 @@ def _without(entries: list[Entry], folders: dict[str, str], exclude: Sequence[st
 def _excluded(path: str, exclude: Sequence[str]) -> bool:
     if not exclude:
         return False
-    candidates = [path, *(str(parent) for parent in PurePosixPath(path).parents)]
+    parts = PurePosixPath(path).parts
+    candidates = [path, *(str(parent) for parent in PurePosixPath(path).parents), *parts]
     patterns = [pattern.rstrip("/") for pattern in exclude]  # or a path itself, brackets and all
     return any(path == pattern or fnmatchcase(path, pattern) for pattern in patterns for path in candidates)
 
@@ -123,7 +123,7 @@ def _from_folder(base: Path, root: Path) -> tuple[list[Entry], dict[str, str], l
         home = inner[0]  # an archive's own top folder
     splits = _split_folders(home)
     if not splits:
-        _check_classes(home, root)
+        _check_classes(home, root, _lists(home, base))
         splits = {"": home}
     entries, folders = [], {}
     for split, folder in splits.items():
@@ -165,13 +165,19 @@ def _split_of(folder: Path) -> str:
     return split if split and _folders(folder) else ""
 
 
-def _check_classes(home: Path, root: Path) -> None:
-    """UserError with advice where a folder holds no class folders."""
-    if _folders(home):
-        return
-    lists = [name for name in LISTS if (home / name).is_file()]
+def _lists(*folders: Path) -> list[Path]:
+    return [path for folder in folders for name in LISTS if (path := folder / name).is_file()]
+
+
+def _check_classes(home: Path, root: Path, lists: list[Path]) -> None:
+    """UserError with advice where a folder holds no class folders; a word on list files that are passed over."""
+    count = len(_folders(home))
+    if lists and count < 2:
+        raise UserError(f"{root}: no class folders; name the list file instead: {lists[0]}")
     if lists:
-        raise UserError(f"{root}: no class folders; name the list file instead: {home / lists[0]}")
+        log.warning("%s: its %d folders are the classes; name %s if the list is meant instead", root, count, lists[0])
+    if count:
+        return
     raise UserError(f"{root}: no folders in it; expected one folder per class with images in it")
 
 

@@ -12,6 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
 from ..errors import TrainingError
+from ..runtime import quiet_opencv
 
 Result = TypeVar("Result")
 
@@ -32,7 +33,7 @@ def in_processes(work: Callable[..., Result], tasks: Iterable[tuple], workers: i
     except BrokenProcessPool:
         kill_workers()
         raise TrainingError(
-            "a process that decodes pictures died: memory ran out, or the program that started it "
+            "a process that works on pictures died: memory ran out, or the program that started it "
             'lacks `if __name__ == "__main__":`'
         ) from None
     finally:
@@ -47,9 +48,7 @@ def kill_workers() -> None:
 
 def _start() -> None:
     """In a new process: leave signals to the parent, and do not outlive it, however it ends."""
-    import cv2
-
-    cv2.setNumThreads(0)
+    quiet_opencv()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()

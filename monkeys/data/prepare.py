@@ -14,14 +14,14 @@ from typing import Any
 
 from .. import atomic
 from ..errors import UserError
+from ..paths import expand_home
 from ..progress import progress
 from .audit import Audit, audit
 from .image import read_file
 from .manifest import Manifest, build_manifest
-from .synthetic import draw_set
+from .synthetic import SPLIT_FOLDERS, draw_set
 
 KAGGLE = "slothkong/10-monkey-species"
-FOLDERS = {"train": "training", "val": "validation", "test": "test"}
 MARK = ".prepared.json"  # by which a repeated run knows the folder as its own
 
 
@@ -33,7 +33,7 @@ def prepare(source: Path, out: Path, *, cache_dir: Path, workers: int = 0) -> Ma
     cannot be trained on, and for an `out` that lies in the source or holds anything else.
     """
     mark = {"source": "copied"}
-    _check_place(source.expanduser(), out, mark)
+    _check_place(expand_home(source), out, mark)
     examined = audit(source, cache_dir=cache_dir, workers=workers)
     build_manifest(source, cache_dir=cache_dir, workers=workers, skip_unreadable=True)  # refuses what is useless
     plan = _plan(examined)
@@ -120,7 +120,7 @@ def _plan(examined: Audit) -> dict[str, tuple[str, str, int]]:
     for entry, record in zip(examined.source.entries, examined.records, strict=True):
         if not record.readable:
             continue
-        folder = f"{FOLDERS[entry.split or 'train']}/{_folder_name(entry.label)}"
+        folder = f"{SPLIT_FOLDERS[entry.split or 'train']}/{_folder_name(entry.label)}"
         place = f"{folder}/{PurePosixPath(entry.path).name}"
         if taken.get(place.casefold()) not in (None, entry.path):
             place = f"{folder}/{record.digest[:12]}-{PurePosixPath(entry.path).name}"
@@ -139,7 +139,7 @@ def _folder_name(label: str) -> str:
 
 def _check_content(out: Path, plan: dict[str, tuple[str, str, int]]) -> None:
     """UserError where `out` holds images of another source, or the disk is too small for the copy."""
-    for folder in FOLDERS.values():
+    for folder in SPLIT_FOLDERS.values():
         for path in sorted((out / folder).rglob("*")):
             place = path.relative_to(out).as_posix()
             if path.is_file() and not path.name.startswith(".") and place not in plan:

@@ -97,7 +97,8 @@ def quotas(labels: Sequence[str], fraction: float) -> dict[str, int]:
 def draw_fold(labels: Sequence[str], groups: Sequence[str], folds: int, fold: int, *, seed: int) -> np.ndarray:
     """[N] bool: the pictures of one fold of StratifiedGroupKFold(folds, shuffle=True, random_state=seed).
 
-    Groups are numbered in order of appearance. Raises UserError where the classes are too small for so many folds.
+    Groups are numbered in order of appearance. A class that lies in this fold with all it has stays in training, and so
+    do the groups it is in. Raises UserError where the classes are too small for so many folds.
     """
     from sklearn.model_selection import StratifiedGroupKFold
 
@@ -111,6 +112,9 @@ def draw_fold(labels: Sequence[str], groups: Sequence[str], folds: int, fold: in
     except ValueError as error:
         raise UserError(f"data.folds={folds} is too many for these classes: {error}") from None
     held_out[parts[fold][1]] = True
+    unlearnt = set(labels) - {labels[index] for index in np.flatnonzero(~held_out)}
+    kept = {group for label, group in zip(labels, groups, strict=True) if label in unlearnt}
+    held_out &= [group not in kept for group in groups]
     missing = sorted(set(labels) - {labels[index] for index in np.flatnonzero(held_out)})
     if missing:
         log.warning("fold %d of %d holds no images of: %s", fold, folds, ", ".join(missing))

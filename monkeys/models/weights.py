@@ -11,6 +11,7 @@ import numpy as np
 from paddle import nn
 
 from ..errors import UserError
+from ..paths import expand_home
 from . import download
 from .weight_files import read_weights
 from .weight_names import Renamed, rename
@@ -60,7 +61,7 @@ def load_pretrained(
         url, md5 = download.published(getattr(model, "architecture", type(model).__name__))
         path = download.fetch(url, md5, cache_dir or download.default_cache(), timeout=timeout)
     else:
-        path = Path(source).expanduser()
+        path = expand_home(source)
     target = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     renamed = rename(read_weights(path), target, str(path))
     heads = tuple(getattr(model, "head_prefixes", ()))

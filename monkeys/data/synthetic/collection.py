@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import signal
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import cv2
@@ -18,7 +13,8 @@ from numpy.typing import NDArray
 
 from ...errors import UserError
 from ...progress import progress
-from ...runtime import quiet_opencv, usable_cores
+from ...runtime import usable_cores
+from ..pool import in_processes
 from .anatomy import draw_monkey
 from .nuisance import Nuisance, draw_nuisance
 from .scene import backdrop, cover, develop
@@ -27,7 +23,6 @@ from .species import SPECIES, label_table
 SPLIT_FOLDERS = {"train": "training", "val": "validation", "test": "test"}
 LABEL_TABLE = "monkey_labels.txt"
 _WORK_SIDE = 440  # drawn at most this large (square root of the area), then enlarged: drawing is what takes time
-_CHUNK = 8
 
 
 @dataclass(frozen=True)
@@ -102,7 +97,10 @@ def draw_set(
             for path in {draft.path().parent for draft in drafts}:
                 (unfinished / path).mkdir(parents=True)
             (unfinished / LABEL_TABLE).write_text(label_table(per_class), encoding="utf-8")
-            _draw_all(unfinished, drafts, usable_cores() if workers is None else workers)
+            tasks = [(draft, unfinished) for draft in drafts]
+            saved = in_processes(Draft.save, tasks, usable_cores() if workers is None else workers)
+            for _ in progress(saved, total=len(tasks), desc="drawing"):
+                pass
             unfinished.replace(out)
     except OSError as error:
         raise UserError(f"{out}: the sample set cannot be written: {error.strerror or error}") from error
@@ -118,29 +116,3 @@ def _check(out: Path, per_class: Mapping[str, int], sizes: tuple[int, int]) -> N
         raise UserError(f"sizes must be the least and the most pixels of a side, at least 64, not {sizes}")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out}: exists already and is not empty; name another folder or delete it")
-
-
-def _draw_all(root: Path, drafts: Sequence[Draft], workers: int) -> None:
-    for _ in progress(_saved(root, drafts, min(workers, -(-len(drafts) // _CHUNK))), total=len(drafts), desc="drawing"):
-        pass
-
-
-def _saved(root: Path, drafts: Sequence[Draft], workers: int) -> Iterator[None]:
-    """Save each picture, here or in processes; yields after each."""
-    save = partial(Draft.save, root=root)
-    if workers <= 1:
-        yield from map(save, drafts)
-        return
-    method = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context(method), initializer=_start_worker)
-    try:
-        yield from pool.map(save, drafts, chunksize=_CHUNK)
-    except BrokenProcessPool:
-        raise UserError("a drawing process was killed, perhaps because memory ran out; draw with one worker") from None
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _start_worker() -> None:
-    quiet_opencv()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is told to stop, and stops its workers
