@@ -21,12 +21,13 @@ from .models import MODELS, head_prefixes
 from .progress import progress
 from .reports.evaluation import refuse_foreign, write_evaluation
 from .reports.saliency import write_saliency
-from .serving.engine import Engine
+from .serving.engine import Engine, digest
+from .serving.examinations import note_weights
 from .serving.examined import Images, other_images, own_images, source_name
 from .serving.export import open_inference
 from .serving.held_out import BATCH, batches
 from .serving.held_out import read_manifest as read_manifest
-from .serving.network import RECORD, Network, load_network, read_record
+from .serving.network import RECORD, WEIGHTS, Network, load_network, read_record
 from .training.engine import predict
 from .training.tta import predict_with_tta, view_sizes
 
@@ -84,7 +85,7 @@ def assess(
         raise UserError("--weights last is not what was exported: leave out --engine inference")
     if out:
         refuse_foreign(out)
-    fast = open_inference(run) if engine == "inference" else None
+    fast, best = open_inference(run) if engine == "inference" else None, digest(run / WEIGHTS)
     network, config = load_network(run, weights=weights), load_config(run / "config.yaml")
     name = source_name(source) if source else split
     images = other_images(run, config, source, network) if source else own_images(run, config, split)
@@ -109,6 +110,7 @@ def assess(
         temperature=temperature,
     )
     _look(target, network, images, predictions, seed)
+    note_weights(target, weights, best)
     return Assessment(target, metrics, predictions, network, images)
 
 

@@ -55,7 +55,9 @@ def run_experiment(
         if resume and folder.finished:
             then = settings_and_limits(load_config(folder.path / "config.yaml"))
             now = settings_and_limits(config)
-            folder.refuse_other(then, now, "it is finished: choose another run.name, or add --overwrite")
+            folder.refuse_other(
+                then, now, "it is finished: choose another run.name, or --overwrite instead of --resume"
+            )
             return _outcome(folder)
         if not resume and not overwrite:
             folder.refuse_existing()

@@ -203,7 +203,7 @@ def cache_folder(wanted: Path | None) -> Path:
     if writable:
         return folder
     if wanted:
-        raise UserError(f"data.cache_dir: {folder} cannot be written")
+        raise UserError(f"the cache folder {folder} cannot be written; data.cache_dir, or --cache-dir, names another")
     folder = _own_temporary("cache")
     log.warning("the home folder cannot be written; caches go to %s", folder)
     return folder

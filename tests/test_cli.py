@@ -184,3 +184,12 @@ def test_a_fault_of_the_program_is_not_called_the_disks():
 
     with pytest.raises(FileNotFoundError):
         command([])
+
+
+def test_options_that_do_not_go_together(tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        train.main(["-c", CPU, "--resume", "auto", "--overwrite"])
+    assert ended.value.code == 2
+    assert "not allowed with" in capsys.readouterr().err
+    assert train.main(["-c", CPU, "--out", str(tmp_path / "out")]) == 2
+    assert "--out belongs to --find-lr" in capsys.readouterr().err

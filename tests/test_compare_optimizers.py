@@ -52,6 +52,12 @@ def test_the_table_holds_medians_best_first() -> None:
     assert bfgs.loss == pytest.approx(0.15)
 
 
+def test_one_of_five_that_diverged_leaves_the_quartiles_numbers() -> None:
+    ends = [0.01, 0.02, 0.03, 0.04, math.inf]
+    (row,) = table([made_up("adam", seed, [1.0, end], [0.0, 1.0]) for seed, end in enumerate(ends)], {})
+    assert (row.loss_low, row.loss, row.loss_high) == (0.02, 0.03, 0.04)
+
+
 def test_one_seed_is_its_own_quartiles() -> None:
     (row,) = table(RUNS[:1], {})
     assert row.loss == row.loss_low == row.loss_high == 0.011
@@ -136,6 +142,7 @@ def test_the_plot_of_one_kind_alone(kind: str, tmp_path: Path) -> None:
         (["--model", "resnet50", "--methods", "adam"], "only the small Iris network is compared"),
         (["--model", "resnet49"], "no model 'resnet49' (nearest: resnet"),
         (["--methods", "adma"], "no method 'adma' (nearest: adam"),
+        (["--methods", ","], "--methods: name one or more of"),
         (["--epochs", "0"], "--epochs: expected at least 1"),
         (["--seeds", "-1"], "--seeds: expected at least 1"),
     ],

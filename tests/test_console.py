@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from monkeys.cli import console
+from monkeys.cli import eval as eval_command
 
 ROOT = Path(__file__).parents[1]
 
@@ -61,3 +62,10 @@ def test_a_missing_library_is_named_where_it_can_be_installed(monkeypatch, capsy
     else:
         with pytest.raises(ModuleNotFoundError):
             console.main(["train"])
+
+
+def test_a_tool_names_a_missing_paddle_as_well(monkeypatch, capsys, tmp_path):
+    (tmp_path / "best.safetensors").touch()
+    monkeypatch.setitem(sys.modules, "paddle", None)
+    assert eval_command.main([str(tmp_path)]) == 2
+    assert "pip install paddlepaddle" in capsys.readouterr().err

@@ -101,6 +101,20 @@ def test_without_twins_there_is_no_sheet_of_them(tmp_path):
     assert "no validation images of its own" in page
 
 
+def test_test_images_that_leak_are_listed_and_classes_of_one_name_told_apart(tmp_path):
+    source = paint(tmp_path / "set/training", {"n0": 4, "n1": 4}, size=48).parent
+    (source / "test/n0").mkdir(parents=True)
+    shutil.copy(source / "training/n0/2.jpg", source / "test/n0/seen.jpg")
+    (source / "test/n1").mkdir()
+    shutil.copy(source / "training/n1/2.jpg", source / "test/n1/seen.jpg")
+    (source / "labels.csv").write_text("Label,Name\nn0,howler\nn1,howler\n")
+    page = explore(source, tmp_path / "out", cache_dir=tmp_path / "cache", workers=1).read_text(encoding="utf-8")
+    listed = page.split("Test images that training has too")[1].split("</ul>")[0]
+    assert "test/n0/seen.jpg" in listed
+    assert "as training/n1/2.jpg" in listed
+    assert [row["name"] for row in rows(tmp_path / "out" / "labels.csv")[:1]] == ["howler"]
+
+
 def test_nothing_to_explore(tmp_path):
     (tmp_path / "set/a").mkdir(parents=True)
     (tmp_path / "set/a/x.jpg").write_bytes(b"no image")

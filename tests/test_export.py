@@ -19,7 +19,8 @@ from monkeys.cli import export as export_command
 from monkeys.cli import train
 from monkeys.errors import UserError
 from monkeys.serving import Predictor, check, export, formats
-from monkeys.serving.engine import Dygraph, has_bf16, read_export, why_stale
+from monkeys.serving.engine import Dygraph, digest, has_bf16, read_export, why_stale
+from monkeys.serving.examinations import note_weights
 from monkeys.serving.network import load_network
 
 LAYERS = "conv3-8 maxpool2 conv3-8 avgpool2 fc16 drop0.2 fc3 softmax"
@@ -72,6 +73,28 @@ def test_an_export_names_photographs_by_itself(made, run, tmp_path, kind):
     assert given == {guess.name: pytest.approx(guess.probability, abs=tolerance) for guess in expected.guesses}
 
 
+@pytest.mark.parametrize(
+    ("kind", "name"), [("paddle", "model.pdiparams"), ("paddle", "model.json"), ("safetensors", "best.safetensors")]
+)
+def test_a_part_of_a_copied_export_that_is_missing_or_damaged_is_named(run, tmp_path, kind, name):
+    if name == "model.json" and paddle.__version__.startswith("2."):
+        name = "model.pdmodel"
+    folder = tmp_path / "copied"
+    assert export_command.main([str(run), "--format", kind, "--out", str(folder)]) == 0
+    whole = (folder / name).read_bytes()
+    (folder / name).write_bytes(whole[:-1])
+    with pytest.raises(UserError, match=f"{name} is missing or damaged"):
+        Predictor(folder)
+    (folder / name).unlink()
+    with pytest.raises(UserError, match=f"{name} is missing or damaged"):
+        Predictor(folder)
+    (folder / name).write_bytes(whole)
+    record = json.loads((folder / "network.json").read_text())
+    (folder / "network.json").write_text(json.dumps(record | {"bf16": None}))
+    with pytest.raises(UserError, match=r"network\.json is damaged"):
+        Predictor(folder)
+
+
 def test_safetensors_are_the_same_bytes(run):
     assert export_command.main([str(run), "--format", "safetensors"]) == 0
     folder = run / "export" / "safetensors"
@@ -98,6 +121,7 @@ def test_the_card_tells_of_the_exported_weights_alone_and_of_how_they_were_exami
     for name, top1 in (("eval-val", 0.25), ("eval-val-last", 0.75)):
         metrics = json.loads((run / "eval-val-tta" / "metrics.json").read_text()) | {"top1": top1}
         (run / name / "metrics.json").write_text(json.dumps(metrics))
+        note_weights(run / name, "last" if "last" in name else "best", digest(run / "best.safetensors"))
     export.export(run, "safetensors")
     card = (run / "export" / "safetensors" / "README.md").read_text()
     assert "| validation¹ | 12 | 25.0%" in card

@@ -11,7 +11,7 @@ PACKAGE = ROOT / "monkeys"
 
 # left may be imported by right; rooms of one group do not see each other except in the given order
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "atomic", "numpy_compat", "progress", "settings", "config", "runtime", "launch"),
+    ("errors", "paths", "atomic", "numpy_compat", "progress", "settings", "config", "runtime", "launch"),
     ("data", "augment", "models", "optim"),
     ("evaluation",),
     ("training",),

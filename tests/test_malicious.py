@@ -88,6 +88,14 @@ ATTACKS: dict[str, tuple[str, Callable[[Path], bytes]]] = {
         lambda flag: pickle.dumps({"w": Calls(np.ndarray, (10**12,))}, 4),
     ),
     "pickle of 10^12 bytes": (PDPARAMS, lambda flag: b"\x80\x04\x8e" + struct.pack("<Q", 10**12) + b"x."),
+    "pickle that encodes a text a thousand times": (
+        PDPARAMS,
+        lambda flag: (
+            (b"\x80\x02(X" + struct.pack("<I", 2**22) + b"a" * 2**22 + b"q\x00")
+            + b"c_codecs\nencode\nh\x00X\x06\x00\x00\x00latin1\x86R" * 1000
+            + b"t."
+        ),
+    ),
     "deeply nested pickle": (
         PDPARAMS,
         lambda flag: b"\x80\x04" + b"}X\x01\x00\x00\x00a" * 200_000 + b"}" + b"s" * 200_000 + b".",

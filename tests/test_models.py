@@ -230,10 +230,5 @@ def ones() -> paddle.ParamAttr:
     return paddle.ParamAttr(initializer=paddle.nn.initializer.Constant(1.0))
 
 
-def test_figures_in_words():
-    assert MODELS["resnet50"].figures == "25.56 M parameters, 4.09 GFLOPs at 224 px"
-    assert "by its list" in MODELS["plain"].figures
-
-
 def test_find_model_gives_the_entry():
     assert find_model("inception_v3").size == 299

@@ -144,6 +144,16 @@ def test_curves_of_one_epoch_and_of_figures_that_are_missing(tmp_path):
     assert share(pixels(tmp_path / "none.png"), "#D55E00") == 0
 
 
+def test_the_best_epoch_that_is_marked_is_the_one_that_training_keeps(tmp_path, monkeypatch):
+    marked = []
+    monkeypatch.setattr(plots, "save", lambda made, path: marked.append(made.axes[1].lines[-1].get_xydata().tolist()))
+    tied = HISTORY | {"val_top1": [0.5, 0.6, 0.6], "val_loss": [1.4, 1.2, 1.0]}
+    plots.curves(tied, tmp_path / "tied.png")
+    plots.curves(tied | {"val_loss": [1.4, 1.0, 1.0]}, tmp_path / "first.png")
+    plots.curves(tied | {"val_loss": [1.4, 1.0, float("nan")]}, tmp_path / "hole.png")
+    assert [epoch for ((epoch, _),) in marked] == [HISTORY["epoch"][2], HISTORY["epoch"][1], HISTORY["epoch"][1]]
+
+
 def test_nothing_to_draw_is_drawn_as_nothing(tmp_path):
     plots.reliability([], 0.0, tmp_path / "a.png")
     plots.per_class_bars([], tmp_path / "b.png")

@@ -144,6 +144,22 @@ def test_links_to_folders_are_followed_once_and_closed_folders_named(tmp_path, m
     assert "closed: no permission" in caplog.text
 
 
+def test_a_folder_that_may_be_listed_but_not_entered_is_passed_over(tmp_path, monkeypatch, caplog):
+    for name in ("set/a/1.jpg", "set/b/2.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).touch()
+    identity = predict._identity
+
+    def barred(folder):
+        if folder.name == "a":
+            raise PermissionError(13, "Permission denied", str(folder))
+        return identity(folder)
+
+    monkeypatch.setattr(predict, "_identity", barred)
+    assert [path.name for path in predict.expand([str(tmp_path / "set")])] == ["2.jpg"]
+    assert "a: no permission" in caplog.text
+
+
 def test_the_table_is_no_photograph(made, tmp_path, monkeypatch):
     photos, run = made
     folder = shutil.copytree(photos / "n0", tmp_path / "mine")

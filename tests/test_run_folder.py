@@ -109,3 +109,16 @@ def test_no_force_gives_an_optimizer_the_state_of_another(folder):
     with pytest.raises(UserError, match=r"optim\.name 'sgd' then, 'adam' now; choose another run\.name"):
         folder.checkpoint({"optim.name": "adam", "train.epochs": 3}, {}, force=True)
     assert folder.checkpoint({"optim.name": "sgd", "train.epochs": 9}, {}, force=True)
+
+
+def test_what_a_run_did_not_write_survives_overwriting(tmp_path):
+    run = RunFolder(tmp_path / "run")
+    for name in ("config.yaml", "best.safetensors", "eval-val/predictions.csv", "eval-notes/mine.txt", "eval-val.txt"):
+        (run.path / name).parent.mkdir(parents=True, exist_ok=True)
+        (run.path / name).write_text("x")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "step-000000001.json").write_text("{}")
+    (run.path / "last").symlink_to(tmp_path / "elsewhere")
+    run.clear()
+    assert sorted(path.name for path in run.path.iterdir()) == ["eval-notes", "eval-val.txt"]
+    assert (tmp_path / "elsewhere" / "step-000000001.json").exists()

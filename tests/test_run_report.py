@@ -9,7 +9,11 @@ from pathlib import Path
 import pytest
 from invented_runs import history, write_run
 
-from monkeys.reports.run import evaluations, read_history, write_run_report
+from monkeys.errors import UserError
+from monkeys.reports.run import pace, read_history, write_run_report
+from monkeys.serving.engine import digest
+from monkeys.serving.examinations import examinations, note_weights
+from monkeys.serving.network import WEIGHTS
 
 RIGHT = [True] * 18 + [False] * 6
 
@@ -76,11 +80,24 @@ def test_figures_of_older_metrics_are_left_out(tmp_path, finished):
 
 
 def test_the_test_split_comes_first(tmp_path):
-    for name in ("eval-val", "eval-zoo", "eval-test", "eval-broken"):
+    (tmp_path / WEIGHTS).write_bytes(b"weights")
+    for name in ("eval-val", "eval-zoo", "eval-test", "eval-broken", "eval-val-last", "eval-unknown"):
         (tmp_path / name).mkdir()
+        if name != "eval-unknown":
+            note_weights(tmp_path / name, "last" if "last" in name else "best", digest(tmp_path / WEIGHTS))
         if name != "eval-broken":
             (tmp_path / name / "metrics.json").write_text("{}")
-    assert [folder.name for folder in evaluations(tmp_path)] == ["eval-test", "eval-zoo", "eval-val"]
+    assert [folder.name for folder in examinations(tmp_path)] == ["eval-test", "eval-zoo", "eval-val"]
+
+
+def test_what_was_said_of_earlier_weights_is_not_said_of_better_ones(tmp_path, finished):
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    write_run_report(run)
+    assert "75.0 %" in text_of(run)
+    (run / WEIGHTS).write_bytes(b"better weights")
+    write_run_report(run)
+    assert "75.0 %" not in text_of(run)
 
 
 def test_a_history_that_is_still_written(tmp_path):
@@ -90,3 +107,23 @@ def test_a_history_that_is_still_written(tmp_path):
     assert read_history(tmp_path / "none.csv") == {"epoch": []}
     path.write_text(history(0))
     assert read_history(path) == {"epoch": []}
+
+
+def test_a_history_from_a_spreadsheet_and_a_damaged_one(tmp_path):
+    path = tmp_path / "history.csv"
+    path.write_text("\ufeff" + history(2), encoding="utf-8")
+    assert read_history(path)["epoch"] == [1, 2]
+    lines = history(2).splitlines()
+    for text in (f"{lines[0]}\n{lines[1]},7\n", "step,lr\n1,2\n", f"{lines[0]}\n{lines[1].replace('0.5', 'half')}\n"):
+        path.write_text(text, encoding="utf-8")
+        with pytest.raises(UserError, match=r"history\.csv is damaged"):
+            read_history(path)
+    path.write_bytes(b"epoch\n\xff\n")
+    with pytest.raises(UserError, match=r"history\.csv is damaged"):
+        read_history(path)
+
+
+def test_the_pace_is_a_median(tmp_path):
+    (tmp_path / "history.csv").write_text(history(2))
+    assert pace(read_history(tmp_path / "history.csv")) == {"epochs": 2, "minutes": 1.0, "img_per_s": 15.0}
+    assert set(pace({"epoch": []}).values()) == {None}

@@ -480,7 +480,15 @@ def repeated_parts() -> bytes:
     return pickle.dumps(held, protocol=4)
 
 
+def encoded_again(times: int) -> bytes:
+    """One text of a megabyte that is encoded so many times."""
+    text = b"X" + struct.pack("<I", 2**20) + b"a" * 2**20 + b"q\x00"
+    call = b"c_codecs\nencode\nh\x00X\x06\x00\x00\x00latin1\x86R"
+    return b"\x80\x02(" + text + call * times + b"t."
+
+
 HOSTILE = {
+    "a text encoded a thousand times": lambda flag: encoded_again(1000),
     "os.system": lambda flag: pickle.dumps({"a": Runs(__import__("os").system, f"touch {flag}")}, protocol=4),
     "os.system, protocol 2": lambda flag: pickle.dumps(
         {"a": Runs(__import__("os").system, f"touch {flag}")}, protocol=2

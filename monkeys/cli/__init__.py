@@ -52,6 +52,10 @@ def entry(main: Main) -> Main:
             if error.errno not in atomic.DISK_FAULTS:
                 raise
             return _fail(atomic.explain(error, error.filename or "a file"), WRONG_INPUT)
+        except ModuleNotFoundError as error:
+            if error.name != "paddle":
+                raise
+            return _fail("Paddle is not installed: pip install paddlepaddle==3.3.1, or the GPU build", WRONG_INPUT)
 
     return run
 

@@ -42,6 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Train, write curves.csv, table.csv, table.md and optimizers.png, and print the table."""
     args = parser().parse_args(argv)
     methods = list(dict.fromkeys(name for names in args.methods for name in names.split(",") if name))
+    if not methods:
+        raise UserError(f"--methods: name one or more of {', '.join(METHODS)}")
     for method in methods:
         known("method", method, METHODS)
     for option in ("epochs", "seeds"):

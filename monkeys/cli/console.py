@@ -50,10 +50,5 @@ def _run(name: str, arguments: Sequence[str]) -> int:
         near = difflib.get_close_matches(name, COMMANDS, n=1, cutoff=0.0)[0]
         raise UserError(f"no command {name!r} (nearest: {near}; known: {', '.join(COMMANDS)})")
     module = importlib.import_module(f".{name.replace('-', '_')}", __package__)
-    try:
-        code: int = module.main(arguments)
-    except ModuleNotFoundError as error:
-        if error.name != "paddle":
-            raise
-        raise UserError("Paddle is not installed: pip install paddlepaddle==3.3.1, or the GPU build") from None
+    code: int = module.main(arguments)
     return code

@@ -55,6 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     log.info(runtime.tune_cpu())
     runtime.import_paddle()
     from ..assessment import assess
+    from ..reports.run import write_run_report
 
     done = assess(
         args.run,
@@ -73,4 +74,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.sample:
         say(f"a sample: {done.out} holds {len(done.images.rows)} images until it is evaluated again without --sample")
     say(f"written: {done.out}")
+    if not args.out and (args.run / "report.html").exists():  # else the run is not finished, and will write it
+        say(f"renewed: {write_run_report(args.run)}")
     return DONE

@@ -116,7 +116,14 @@ def _not_entered(folder: str, names: Iterable[str], seen: set[tuple[int, int]]) 
     """The folders among these names, those hidden left out, that are met for the first time: links lead in circles."""
     fresh = []
     for name in sorted(names):
-        if not name.startswith(".") and (place := _identity(Path(folder, name))) not in seen:
+        if name.startswith("."):
+            continue
+        try:
+            place = _identity(Path(folder, name))
+        except OSError as error:  # a folder that may be listed, but not entered
+            _warn_closed(error)
+            continue
+        if place not in seen:
             seen.add(place)
             fresh.append(name)
     return fresh

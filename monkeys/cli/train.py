@@ -35,8 +35,9 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     parse = argparse.ArgumentParser(prog="train", description="Train a fine-grained image classifier.")
     config_arguments(parse)
-    parse.add_argument("--resume", choices=("auto", "force"), default="", help="go on with a run where it stopped")
-    parse.add_argument("--overwrite", action="store_true", help="replace a run of the same name")
+    existing = parse.add_mutually_exclusive_group()
+    existing.add_argument("--resume", choices=("auto", "force"), default="", help="go on with a run where it stopped")
+    existing.add_argument("--overwrite", action="store_true", help="replace a run of the same name")
     parse.add_argument("--find-lr", action="store_true", help="100 steps of a learning-rate range test, no training")
     parse.add_argument("--out", type=Path, metavar="DIR", help="of --find-lr (<run folder>-lr)")
     parse.add_argument("--list", choices=LISTS, help="print the names that a configuration may use")
@@ -52,6 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.config is None:
         raise UserError("which configuration? add -c FILE, e.g. -c configs/monkeys_cpu_15m.yaml")
     config = load_config(args.config, args.override, CHOICES, HINTS)
+    if args.out and not args.find_lr:
+        raise UserError("--out belongs to --find-lr; -o run.dir=… run.name=… say where a run is written")
     if args.find_lr:
         return _find_lr(config, args.out or config.run_folder.with_name(f"{config.run.name}-lr"))
     processes = _processes(config)

@@ -10,7 +10,6 @@ import contextlib
 import errno
 import fcntl
 import glob
-import hashlib
 import json
 import lzma
 import os
@@ -26,6 +25,7 @@ from pathlib import Path
 
 from .. import atomic
 from ..errors import UserError
+from ..paths import sha256
 from ..progress import progress
 from .archive_members import Budget, Member, is_tar, is_zip, tar_members, zip_members
 
@@ -113,15 +113,6 @@ def _safe_parts(archive: Path, name: str) -> tuple[str, ...]:
     if plain.startswith("/") or re.match("[A-Za-z]:", plain) or ".." in parts or "\0" in name:
         raise UserError(f"{archive}: {name!r} leads out of the folder; an archive of photographs has no such path")
     return parts
-
-
-def sha256(archive: Path) -> str:
-    """SHA-256 of a file of any size."""
-    digest = hashlib.sha256()
-    with archive.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _unpacked_before(out: Path, digest: str) -> bool:

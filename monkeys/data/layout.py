@@ -15,8 +15,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 from ..errors import UserError
-from ..paths import expand_home
-from .archives import is_archive, sha256, unpack
+from ..paths import expand_home, sha256
+from .archives import is_archive, unpack
 from .labels import check_names, read_names
 
 log = logging.getLogger("monkeys")

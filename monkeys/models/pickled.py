@@ -31,11 +31,13 @@ class Dtype:
             raise Refused("it holds arrays of something else than numbers")
         self.numpy = np.dtype(kind)
 
-    def build(self, state: tuple[Any, ...]) -> None:
+    def build(self, state: tuple[Any, ...]) -> int:
+        """Take over the state; the number of bytes that this makes."""
         order = state[1]
         if type(order) is not str or order not in ("<", ">", "|", "="):
             raise Refused("it holds an array of unknown byte order")
         self.numpy = self.numpy.newbyteorder(order)  # type: ignore[arg-type]
+        return 0
 
 
 class Array:
@@ -44,7 +46,8 @@ class Array:
     def __init__(self, *_: Any) -> None:
         self.numpy: np.ndarray | None = None
 
-    def build(self, state: tuple[Any, ...]) -> None:
+    def build(self, state: tuple[Any, ...]) -> int:
+        """Take over the state; the number of bytes that this makes."""
         _, shape, dtype, fortran, data = state
         if type(dtype) is not Dtype or any(type(side) is not int or side < 0 for side in shape):
             raise Refused("it holds an array without a proper type and shape")
@@ -52,6 +55,7 @@ class Array:
         if math.prod(shape) * dtype.numpy.itemsize != len(raw):
             raise Refused(f"it holds an array whose shape does not fit its {len(raw)} bytes")
         self.numpy = np.frombuffer(raw, dtype.numpy).reshape(shape, order="F" if fortran else "C")
+        return len(raw)
 
 
 def _encode(text: str, encoding: str) -> bytes:
@@ -89,9 +93,11 @@ class Machine:
         self.stack: list[Any] = []
         self.marks: list[int] = []
         self.memo: dict[int, Any] = {}
+        self.may_make = 0  # bytes, of texts encoded and arrays: twice what the file holds
 
     def run(self, data: bytes | mmap.mmap) -> Any:
         """The object that the pickle describes; Refused, or ValueError, IndexError, TypeError … where it is damaged."""
+        self.may_make = 2 * len(data)
         for count, (opcode, argument, _) in enumerate(pickletools.genops(data)):  # type: ignore[arg-type]
             if count > MOST_INSTRUCTIONS:
                 raise Refused("it has far more parts than a network")
@@ -130,13 +136,20 @@ class Machine:
         function, arguments = self.last(2)
         if not any(function is known for known in _CALLS.values()) or type(arguments) is not tuple:
             raise Refused("it calls something that is not part of any weights")
-        self.stack.append(function(*arguments))
+        made = function(*arguments)
+        self._count(len(made) if type(made) is bytes else 0)
+        self.stack.append(made)
 
     def build(self) -> None:
         (state,) = self.last(1)
         if type(self.stack[-1]) not in (Dtype, Array) or type(state) is not tuple:
             raise Refused("it sets the state of something that is no array")
-        self.stack[-1].build(state)
+        self._count(self.stack[-1].build(state))
+
+    def _count(self, made: int) -> None:
+        self.may_make -= made
+        if self.may_make < 0:
+            raise Refused("it makes far more numbers than it holds")
 
     def set_items(self, items: list[Any]) -> None:
         target, keys = self.stack[-1], items[::2]

@@ -30,13 +30,6 @@ class ModelEntry:
         most = sizes[0] if self.fixed_size else self.largest or max(sizes)
         return tuple(size for size in sizes if size <= most)
 
-    @property
-    def figures(self) -> str:
-        """Size and cost in words, for people: "25.56 M parameters, 4.09 GFLOPs at 224 px"."""
-        if self.parameters is None or self.gflops is None:
-            return "parameters and GFLOPs by its list"
-        return f"{self.parameters / 1e6:.2f} M parameters, {self.gflops:.2f} GFLOPs at {self.size} px"
-
 
 def _own(family: str, summary: str, parameters: int, gflops: float) -> ModelEntry:
     return ModelEntry(summary, 224, parameters, gflops, family, smallest=8)

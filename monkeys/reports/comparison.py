@@ -6,7 +6,6 @@ import csv
 import io
 import itertools
 import logging
-import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -18,7 +17,7 @@ from ..errors import UserError
 from ..evaluation.metrics import Answer, mcnemar, read_predictions
 from . import plots
 from .comparison_tables import Pair, Result, markdown
-from .run import read_history, read_json
+from .run import pace, read_history, read_json
 
 log = logging.getLogger("monkeys")
 
@@ -103,13 +102,10 @@ def _read(folder: Path, name: str) -> _Run:
 
 
 def _result(name: str, metrics: Mapping[str, Any], history: Mapping[str, Sequence[float]]) -> Result:
-    told = bool(history["epoch"])
     values: dict[str, Any] = {field.name: metrics.get(field.name) for field in fields(Result)}
     values |= {
         "run": name,
-        "epochs": int(history["epoch"][-1]) if told else None,
-        "minutes": round(sum(history["seconds"]) / 60, 2) if told else None,
-        "img_per_s": round(statistics.median(history["img_per_s"]), 2) if told else None,
+        **{key: round(value, 2) if value is not None else None for key, value in pace(history).items()},
     }
     return Result(**values)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -87,9 +87,10 @@ def _files_and_colours(
     examined: Audit, report: AuditReport, images: Labelled, out: Path, rng: np.random.Generator
 ) -> None:
     plots_dataset.file_sizes([record.bytes / 1000 for _, _, record in images], out / "file_sizes.png")
+    names = _own_names(report)
     means: dict[str, list[tuple[float, float, float]]] = defaultdict(list)
     for label, _, record in images:
-        means[report.class_names[label]].append(record.colour)
+        means[names[label]].append(record.colour)
     plots_dataset.colours({name: np.array(values) for name, values in means.items()}, out / "colours.png")
 
 
@@ -158,6 +159,7 @@ def _page(source: Path, report: AuditReport, images: Labelled, out: Path) -> Pat
             ("Unreadable files", [(item["path"], item["reason"]) for item in report.unreadable]),
             ("Odd files", [(item["path"], item["reason"]) for item in report.odd]),
             ("Validation images that training has too", [(i["val"], f"as {i['train']}") for i in report.leaks]),
+            ("Test images that training has too", [(i["test"], f"as {i['train']}") for i in report.leaks_test]),
             ("One picture, several labels", conflicts),
         ],
     }
@@ -165,12 +167,14 @@ def _page(source: Path, report: AuditReport, images: Labelled, out: Path) -> Pat
 
 
 def _named(report: AuditReport) -> dict[str, dict[str, int]]:
-    """Counts by class name; where names repeat, the id tells them apart."""
-    names = list(report.class_names.values())
-    return {
-        (name if names.count(name) == 1 else f"{name} ({label})"): report.classes[label]
-        for label, name in report.class_names.items()
-    }
+    """Counts by class name."""
+    return {name: report.classes[label] for label, name in _own_names(report).items()}
+
+
+def _own_names(report: AuditReport) -> dict[str, str]:
+    """id -> name, with the id where several classes have that name."""
+    counts = Counter(report.class_names.values())
+    return {label: name if counts[name] == 1 else f"{name} ({label})" for label, name in report.class_names.items()}
 
 
 def _thumbnail(path: Path) -> np.ndarray:

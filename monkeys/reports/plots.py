@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -37,9 +38,11 @@ def curves(history: Mapping[str, Sequence[float]], path: Path) -> Path:
         name = "training" if part == "train" else "validation"
         left.plot(epochs, history[f"{part}_loss"], style, color=colour, marker=mark, label=name)
         middle.plot(epochs, history[f"{part}_top1"], style, color=colour, marker=mark, label=name)
-    known = [(top1, epoch) for epoch, top1 in zip(epochs, history["val_top1"], strict=True) if top1 == top1]
+    rows = zip(history["val_top1"], history["val_loss"], epochs, strict=True)
+    known = [(top1, -loss if loss == loss else -math.inf, -epoch) for top1, loss, epoch in rows if top1 == top1]
     if known:
-        height, epoch = max(known, key=lambda pair: pair[0])  # the first of equals, as in training
+        height, _, before = max(known)  # of equals the one of lower loss, then the first, as in training
+        epoch = -before
         middle.plot(epoch, height, "o", color=COLOURS[5], label=f"best validation: {height:.1%}")
     middle.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     middle.set_ylim(0, 1)

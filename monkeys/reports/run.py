@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import csv
+import statistics
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,7 @@ from .. import atomic
 from ..config import read_yaml
 from ..errors import UserError
 from ..evaluation.metrics import read_predictions
+from ..serving.examinations import examinations
 from . import plots
 from .page import inline, write_page
 
@@ -28,8 +32,8 @@ def write_run_report(run: Path) -> Path:
         "title": f"Run {run.resolve().name}",
         "run": run.resolve().name,
         "curves": inline(run / "plots" / "curves.png"),
-        "history": _summary(history),
-        "evaluations": [_evaluation(folder, run) for folder in evaluations(run)],
+        "pace": pace(history),
+        "evaluations": [_evaluation(folder, run) for folder in examinations(run)],
         "best": read_json(run / "best.json"),
         "environment": read_json(run / "environment.json"),
         "config": _shown(read_yaml(run / "config.yaml")) if (run / "config.yaml").exists() else "",
@@ -40,22 +44,19 @@ def write_run_report(run: Path) -> Path:
     return write_page("run.html", context, run / "report.html")
 
 
-def evaluations(run: Path) -> list[Path]:
-    """Folders of finished examinations: the test split first, validation last, other sources between."""
-    found = [folder for folder in sorted(run.glob("eval-*")) if (folder / "metrics.json").exists()]
-    return sorted(found, key=lambda folder: {"eval-test": 0, "eval-val": 2}.get(folder.name, 1))
-
-
 def read_history(path: Path) -> dict[str, list[float]]:
     """Columns of history.csv as numbers; a line that is still being written is left out."""
     if not path.exists():
         return {"epoch": []}
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if all(row.values())]
     try:
-        return {name: [float(row[name]) for row in rows] for name in rows[0]} if rows else {"epoch": []}
-    except ValueError as error:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = [row for row in csv.DictReader(file) if all(row.values())]
+        history = {name: [float(row[name]) for row in rows] for name in rows[0]} if rows else {"epoch": []}
+    except (ValueError, TypeError, csv.Error) as error:
         raise UserError(f"{path} is damaged: {error}") from None
+    if "epoch" not in history:
+        raise UserError(f"{path} is damaged: it has no column `epoch`")
+    return history
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -78,22 +79,23 @@ def _evaluation(folder: Path, run: Path) -> dict[str, Any]:
 
 def _most_confused(path: Path, names: dict[str, str], most: int = 5) -> list[tuple[str, str, int]]:
     """Pairs (true, predicted, how often), most frequent first."""
-    counts: dict[tuple[str, str], int] = {}
-    for row in read_predictions(path) if path.exists() else []:
-        if not row.correct:
-            pair = names.get(row.label, row.label), names.get(row.predicted, row.predicted)
-            counts[pair] = counts.get(pair, 0) + 1
-    ordered = sorted(counts.items(), key=lambda item: -item[1])[:most]
-    return [(true, predicted, count) for (true, predicted), count in ordered]
+    answers = read_predictions(path) if path.exists() else []
+    counts = Counter((row.label, row.predicted) for row in answers if not row.correct)
+    return [
+        (names.get(true, true), names.get(predicted, predicted), count)
+        for (true, predicted), count in counts.most_common(most)
+    ]
 
 
-def _summary(history: dict[str, list[float]]) -> dict[str, float]:
-    """Epochs, minutes, and the median of the epochs' images per second."""
+def pace(history: Mapping[str, Sequence[float]]) -> dict[str, Any]:
+    """Epochs, minutes of training, and the median of the epochs' images per second; None where nothing is told."""
     if not history["epoch"]:
-        return {}
-    rates = sorted(history["img_per_s"])
-    minutes = sum(history["seconds"]) / 60
-    return {"epochs": int(history["epoch"][-1]), "minutes": minutes, "rate": rates[len(rates) // 2]}
+        return dict.fromkeys(("epochs", "minutes", "img_per_s"))
+    return {
+        "epochs": int(history["epoch"][-1]),
+        "minutes": sum(history["seconds"]) / 60,
+        "img_per_s": statistics.median(history["img_per_s"]),
+    }
 
 
 def _shown(tree: dict[str, Any], indent: str = "") -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 from .. import atomic
 from ..config import read_yaml
 from .plots_sweep import plot_sweep
-from .run import read_history, read_json
+from .run import pace, read_history, read_json
 
 # accuracies that the report on plain networks gives; its first three networks come without a list of layers
 REPORTED = {
@@ -88,7 +87,6 @@ def _entry(run: Path, state: str) -> Entry:
     config = read_yaml(run / "config.yaml") if (run / "config.yaml").exists() else {}
     metrics = read_json(run / "metrics.json") if state == "finished" else {}
     history = read_history(run / "history.csv")
-    told = bool(history["epoch"])
     optim, schedule = config.get("optim", {}), config.get("optim", {}).get("schedule", {})
     drops = schedule.get("name") == "step"
     return Entry(
@@ -107,9 +105,7 @@ def _entry(run: Path, state: str) -> Entry:
         n=metrics.get("n"),
         leak_free=metrics.get("top1_leak_free"),
         n_leak_free=metrics.get("n_leak_free"),
-        epochs=int(history["epoch"][-1]) if told else None,
-        minutes=round(sum(history["seconds"]) / 60, 2) if told else None,
-        img_per_s=round(statistics.median(history["img_per_s"]), 1) if told else None,
+        **{key: round(value, 2) if value is not None else None for key, value in pace(history).items()},
         state=state,
     )
 

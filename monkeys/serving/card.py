@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,9 +11,9 @@ from typing import Any
 from .. import atomic
 from ..data.manifest import Manifest, Row
 from ..errors import UserError
+from .examinations import examinations
 from .held_out import read_classes
 
-_LAST = re.compile(r"-last(-tta)?$")  # examinations of other weights than those exported
 _SPLITS = {"train": "training", "val": "validation", "test": "test"}
 
 _PICTURE = """\
@@ -107,8 +106,7 @@ def _data(record: Mapping[str, Any], rows: Sequence[Row]) -> str:
 
 def _figures(run: Path) -> str:
     """Every examination of the exported weights in the run folder, each with its intervals and its remarks."""
-    folders = [path for path in sorted(run.glob("eval-*/metrics.json")) if not _LAST.search(path.parent.name)]
-    found = {path.parent.name: metrics for path in folders if (metrics := _read(path))}
+    found = {folder.name: _read(folder / "metrics.json") for folder in examinations(run)}
     if not found:
         return "None: the run was not examined yet (`tools/eval.py` does that)."
     head = ["images", "n", "top-1 (95 % interval)", "leak-free top-1 (95 % interval)", "top-5", "macro F1"]

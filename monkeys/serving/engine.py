@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import threading
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from paddle import nn
 
 from .. import runtime
 from ..errors import UserError
+from ..paths import sha256
 from .network import RECORD, WEIGHTS, read_record
 
 ENGINES = ("dygraph", "inference")
@@ -118,6 +118,8 @@ def read_export(folder: Path) -> dict[str, Any]:
     missing = [key for key in ("format", "weights_sha256", "made_with", "files", "bf16") if key not in record]
     if missing:
         raise UserError(f"{folder / EXPORT_RECORD} is not the record of an export: no {', '.join(missing)}")
+    if any(not isinstance(record[key], dict) for key in ("files", "bf16")):
+        raise UserError(f"{folder / EXPORT_RECORD} is damaged: files and bf16 are not as an export writes them")
     return record
 
 
@@ -137,22 +139,21 @@ def why_stale(run: Path) -> str:
         return f"does not agree with {RECORD}"
     if record["made_with"] != f"paddlepaddle {paddle.__version__}":
         return f"was made with {record['made_with']}"
-    files = {name: sha for name, sha in record["files"].items() if name.startswith("model.")}
-    if any(not (folder / name).exists() or digest(folder / name) != sha for name, sha in files.items()):
-        return "is damaged"
-    return ""
+    return "is damaged" if damaged_file(folder, record) else ""
+
+
+def damaged_file(folder: Path, record: Mapping[str, Any]) -> str:
+    """The first file of an export's network that is missing or not as it was written; empty where all are whole."""
+    files = {name: sha for name, sha in record["files"].items() if name.startswith("model.") or name == WEIGHTS}
+    return next((n for n, sha in files.items() if not (folder / n).is_file() or digest(folder / n) != sha), "")
 
 
 def digest(path: Path) -> str:
-    """SHA-256 of a file, in hex."""
-    found = hashlib.sha256()
+    """SHA-256 of a file; UserError where it cannot be read."""
     try:
-        with path.open("rb") as file:
-            while block := file.read(2**20):
-                found.update(block)
+        return sha256(path)
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from None
-    return found.hexdigest()
 
 
 def _threads() -> int:

@@ -78,7 +78,7 @@ def read_record(folder: Path, name: str = RECORD) -> dict[str, Any]:
 
 
 def describe(record: Mapping[str, Any]) -> Description:
-    """A record as values; UserError where they are none of the right kind."""
+    """A run's or an export's record as values; UserError where they are none of the right kind."""
     try:
         return Description(
             preprocess=Preprocess.from_dict(record["preprocess"]),
@@ -88,7 +88,9 @@ def describe(record: Mapping[str, Any]) -> Description:
             epoch=int(record["epoch"]),
         )
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"the record of the network ({RECORD}) is damaged: {error!r}") from None
+        raise UserError(
+            f"the record of the network (best.json, network.json of an export) is damaged: {error!r}"
+        ) from None
 
 
 def load_network(folder: Path, record: Mapping[str, Any] | None = None, *, weights: str = "best") -> Network:
@@ -100,7 +102,7 @@ def load_network(folder: Path, record: Mapping[str, Any] | None = None, *, weigh
     try:
         model = build_model(num_classes=len(about.classes), **about.model_options)
     except TypeError as error:
-        raise UserError(f"{folder / RECORD} is damaged, or of another version: {error}") from error
+        raise UserError(f"the record of {folder} is damaged, or of another version: {error}") from error
     if weights == "last":
         checkpoint.restore_model(model, _last_tensors(folder), str(folder / "last"))
     else:

@@ -13,7 +13,7 @@ import numpy as np
 from ..data.image import ImageError
 from ..errors import UserError
 from ..evaluation.predictions import softmax
-from .engine import ENGINES, Dygraph, Engine, is_export, open_exported, read_export
+from .engine import ENGINES, Dygraph, Engine, damaged_file, is_export, open_exported, read_export
 from .network import Description, describe, load_network, read_record
 
 
@@ -102,6 +102,8 @@ class Predictor:
 
 def _exported(folder: Path) -> tuple[Description, Engine]:
     record = read_export(folder)
+    if name := damaged_file(folder, record):
+        raise UserError(f"{folder / name} is missing or damaged: copy it again, or export again")
     if record["format"] == "paddle":
         return describe(record), open_exported(folder, record)
     if record["format"] == "safetensors":

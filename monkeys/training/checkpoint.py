@@ -78,7 +78,8 @@ class Checkpoints:
                 log.warning("%s; falling back to %s", "; ".join(faults), path.name)
             return tensors, record["state"]
         if faults:
-            raise UserError(f"{'; '.join(faults)}: put a whole copy of one there, or start anew with --overwrite")
+            advice = "put a whole copy of one there, or start anew with --overwrite instead of --resume"
+            raise UserError(f"{'; '.join(faults)}: {advice}")
         return None
 
     @property

@@ -15,6 +15,7 @@ from paddle import nn
 
 from ..data.dataset import Batch
 from ..errors import NotFiniteError, TrainingError
+from ..evaluation.predictions import log_softmax
 from .distributed import Group
 
 AUXILIARY_WEIGHT = 0.3  # of each auxiliary head's loss (GoogLeNet, arXiv 1409.4842)
@@ -221,7 +222,5 @@ def means(sums: np.ndarray) -> tuple[float, float]:
 
 def score(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Sums over images: [cross-entropy, correct, count], float64."""
-    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
-    log_softmax = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    loss = -log_softmax[np.arange(len(labels)), labels].sum()
+    loss = -log_softmax(logits)[np.arange(len(labels)), labels].sum()
     return np.array([loss, (logits.argmax(axis=1) == labels).sum(), len(labels)], dtype=np.float64)

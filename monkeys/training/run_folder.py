@@ -88,11 +88,12 @@ class RunFolder:
 
     def clear(self) -> None:
         """Remove an earlier run, and nothing that a run did not write."""
-        for pattern in FILES:
-            for path in self.path.glob(pattern):
+        for path in [path for pattern in FILES + FOLDERS for path in self.path.glob(pattern)]:
+            if path.name.startswith("eval-") and not _is_examination(path):
+                continue
+            if path.is_symlink() or not path.is_dir():
                 path.unlink()
-        for pattern in FOLDERS:
-            for path in self.path.glob(pattern):
+            else:
                 shutil.rmtree(path)
 
     def write_config(self, text: str) -> None:
@@ -126,6 +127,11 @@ class RunFolder:
         if differing:
             shown = [f"{key} {_brief(saved.get(key))} then, {_brief(now.get(key))} now" for key in differing]
             raise UserError(f"{self.path} was started with other settings: {'; '.join(shown)}; {advice}")
+
+
+def _is_examination(path: Path) -> bool:
+    """Whether a folder is an examination's, or empty; one with something else in it is somebody's own."""
+    return path.is_dir() and ((path / "predictions.csv").exists() or not any(path.iterdir()))
 
 
 def _take(descriptor: int, folder: Path) -> None:

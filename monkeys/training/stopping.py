@@ -24,8 +24,6 @@ class Stopping:
     target_top1: float = 0.0
     min_grad_norm: float = 0.0
     min_weight_change: float = 0.0
-    max_epochs: int = 0
-    max_steps: int = 0
     max_minutes: float = 0.0
     best_loss: float | None = None
     bad_epochs: int = 0
@@ -42,8 +40,6 @@ class Stopping:
         val_top1: float | None = None,
         grad_norm: float | None = None,
         weight_change: float | None = None,
-        epochs: int | None = None,
-        steps: int | None = None,
         minutes: float | None = None,
     ) -> str | None:
         """Why to stop now, in words, or None. A rule whose number is not given is not asked."""
@@ -52,8 +48,6 @@ class Stopping:
             _reached(val_top1, self.target_top1, "validation top-1 {} reached the target of {}"),
             _below(grad_norm, self.min_grad_norm, "gradient norm {} fell below {}"),
             _below(weight_change, self.min_weight_change, "the weights moved by {}, less than {}"),
-            _reached(epochs, self.max_epochs, "{} epochs done, at most {} allowed"),
-            _reached(steps, self.max_steps, "{} steps done, at most {} allowed"),
             _reached(minutes, self.max_minutes, "{} minutes used, at most {} allowed"),
         )
         return next((reason for reason in reasons if reason), None)

@@ -1,0 +1,32 @@
+"""The examinations in a run folder, and whether they are of the weights that it has now."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .. import atomic
+from .engine import digest
+from .network import WEIGHTS
+
+MARK = "examined.json"
+
+
+def note_weights(folder: Path, weights: str, best_sha256: str) -> None:
+    """Write down beside an examination which weights it is of: "best" or "last", and what the best were then."""
+    atomic.write_json(folder / MARK, {"weights": weights, "best_sha256": best_sha256})
+
+
+def examinations(run: Path) -> list[Path]:
+    """Folders of finished examinations of the best weights, as they are now: test first, validation last.
+
+    A run that goes on may find better ones; what was said of those before is not said of them.
+    """
+    if not (run / WEIGHTS).exists():
+        return []
+    now = {"weights": "best", "best_sha256": digest(run / WEIGHTS)}
+    found = [path.parent for path in sorted(run.glob("eval-*/metrics.json")) if _noted(path.parent) == now]
+    return sorted(found, key=lambda folder: {"eval-test": 0, "eval-val": 2}.get(folder.name, 1))
+
+
+def _noted(folder: Path) -> dict[str, str]:
+    return atomic.read_json(folder / MARK) if (folder / MARK).exists() else {}
