@@ -57,12 +57,12 @@ def test_no_folder_named_is_no_folder_of_photographs(tmp_path, monkeypatch, caps
 
 def test_the_command_writes_rows_whose_ratio_is_a_number(tmp_path, capsys):
     out = tmp_path / "bench.json"
-    arguments = ["--json", str(out), "--only", "start_vs_half_a_second", "--repeats", "2", "--data", str(tmp_path)]
+    arguments = ["--json", str(out), "--only", "start_vs_half_a_second", "--repeats", "1", "--data", str(tmp_path)]
     assert bench.main(arguments) == 0
     (row,) = json.loads(out.read_text())
     assert {"name", "ours", "reference", "unit", "ratio", "repeats", "spread"} <= row.keys()
-    assert row["repeats"] == 2
-    assert row["ratio"] == pytest.approx(0.5 / row["ours"], rel=0.5)
+    assert row["repeats"] == 1
+    assert row["ratio"] == pytest.approx(0.5 / row["ours"], rel=1e-3)
     assert "start_vs_half_a_second" in capsys.readouterr().out
 
 

@@ -77,11 +77,11 @@ def test_a_missing_folder_is_named(refused, tmp_path):
 
 def test_a_folder_without_images_is_refused(refused, tmp_path):
     (tmp_path / "empty" / "a").mkdir(parents=True)
-    assert "image" in refused(root=tmp_path / "empty")
+    assert "no images found" in refused(root=tmp_path / "empty")
 
 
 def test_one_class_is_too_few(refused, tmp_path):
-    assert "class" in refused(root=paint(tmp_path / "one", {"n0": 12}))
+    assert "only one class" in refused(root=paint(tmp_path / "one", {"n0": 12}))
 
 
 def test_an_unreadable_image_is_named_and_can_be_skipped(refused, photos, shrunk, tmp_path):

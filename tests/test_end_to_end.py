@@ -19,6 +19,7 @@ from monkeys.cli import predict, train
 from monkeys.config import load_config, to_yaml
 from monkeys.evaluation.metrics import metrics_of, read_predictions
 from monkeys.serving import Predictor
+from monkeys.training.run_folder import RunFolder
 
 ROOT = Path(__file__).parents[1]
 CPU = str(ROOT / "configs" / "monkeys_cpu.yaml")
@@ -158,6 +159,51 @@ def test_an_existing_run_is_not_overwritten_unasked(trained, capsys):
     assert (run / "history.csv").read_bytes() == before
 
 
+def test_overwriting_replaces_a_run_and_nothing_else(trained, tmp_path):
+    _, original, command = trained
+    run = Path(shutil.copytree(original, tmp_path / "monkeys_cpu"))
+    (run / "notes.txt").write_text("mine")
+    (run / "eval-old").mkdir()
+    (run / "eval-old" / "predictions.csv").write_text("")
+    assert train.main([*command, f"run.dir={tmp_path}", "train.max_steps=1", "--overwrite"]) == 0
+    assert (run / "notes.txt").read_text() == "mine"
+    assert not (run / "eval-old").exists()
+    assert [row["step"] for row in rows(run / "history.csv")] == ["1"]
+    assert [path.stem for path in (run / "last").glob("step-*.json")] == ["step-000000001"]
+    whole = {path.name for path in run.iterdir()}
+    RunFolder(run).clear()
+    assert {path.name for path in run.iterdir()} == {"notes.txt", ".lock"}, whole
+
+
+def test_force_goes_on_with_other_settings(trained, tmp_path):
+    _, original, command = trained
+    run = Path(shutil.copytree(original, tmp_path / "monkeys_cpu"))
+    (run / "last" / "finished.json").unlink()
+    own = [*command, f"run.dir={tmp_path}", "optim.lr=0.0005"]
+    assert train.main([*own, "--resume", "auto"]) == 2
+    assert train.main([*own, "--resume", "force"]) == 0
+    assert load_config(run / "config.yaml").optim.lr == 0.0005
+
+
+@pytest.mark.parametrize("kind", ["archive", "list"])
+def test_an_archive_and_a_list_are_trained_on_and_left_as_they_were(trained, tmp_path, kind):
+    photos, _, command = trained
+    own = Path(shutil.copytree(photos, tmp_path / "own"))
+    root = own / "all.txt"
+    root.write_text("".join(f"{path.relative_to(own)} {path.parent.name}\n" for path in sorted(own.rglob("*.jpg"))))
+    if kind == "archive":
+        root = Path(shutil.make_archive(str(own / "set"), "zip", photos))
+
+    def contents() -> dict[Path, bytes]:
+        return {path: path.read_bytes() for path in own.rglob("*") if path.is_file()}
+
+    before = contents()
+    assert train.main([*command, f"data.root={root}", f"run.dir={tmp_path}", "train.max_steps=1"]) == 0
+    assert eval_command.main([str(tmp_path / "monkeys_cpu"), "--split", "test"]) == 0
+    assert json.loads((tmp_path / "monkeys_cpu" / "metrics.json").read_text())["n"] == 12
+    assert contents() == before
+
+
 def test_the_same_seed_gives_the_same_bytes_and_the_config_can_be_fed_back(trained, tmp_path):
     _, run, _ = trained
     assert train.main(["-c", str(run / "config.yaml"), "-o", f"run.dir={tmp_path}"]) == 0
@@ -173,7 +219,10 @@ def test_a_split_that_chose_nothing_says_so(trained, capsys):
     assert eval_command.main([str(run), "--split", "test", "--sample", "4", "--seed", "1"]) == 0
     metrics = json.loads((run / "eval-test" / "metrics.json").read_text())
     assert (metrics["n"], metrics["selected_on_this_split"], metrics["split"]) == (4, False, "test")
-    assert "top-1" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "95 % interval" in said
+    assert "chosen on this split" not in said
+    assert "<h2>Test" in (run / "report.html").read_text(encoding="utf-8")
     for (
         name
     ) in "predictions.csv per_class.csv confusion_matrix.csv confusion_matrix.png errors.png samples.png".split():

@@ -54,3 +54,18 @@ def test_every_rate_of_the_plan_is_for_batches_of_lr_batch(plan, rates):
     rate = make_schedule(config, order).lr
     assert rate(0) == pytest.approx(rates[0] / 8)
     assert rate(2 * order.steps_per_epoch) == pytest.approx(rates[1] / 8)
+
+
+def test_the_settings_of_the_split_reach_it(tmp_path):
+    photos, folder = paint(tmp_path / "photos", {"n0": 8, "n1": 8, "n2": 8}), RunFolder(tmp_path / "run")
+    own = [f"data.root={photos}", f"data.cache_dir={tmp_path / 'cache'}"]
+
+    def held_out(*settings):
+        return {row.path for row in _manifest(load_config(CPU, [*own, *settings]), folder, "").of("val")}
+
+    folds = [held_out("data.folds=4", f"data.fold={fold}") for fold in range(4)]
+    assert sorted(path for fold in folds for path in fold) == sorted(
+        f"n{k}/{i}.jpg" for k in range(3) for i in range(8)
+    )
+    assert held_out("data.folds=4") != held_out("data.folds=4", "data.split_seed=1")
+    assert held_out("data.val_fraction=0.5") != held_out("data.val_fraction=0.5", "data.split_seed=1")

@@ -17,7 +17,7 @@ from monkeys.data.audit import AuditReport
 from monkeys.data.records import Record
 from monkeys.errors import UserError
 from monkeys.reports.conclusions import conclude, usual_size
-from monkeys.reports.dataset import explore
+from monkeys.reports.dataset import _named, explore
 
 PICTURES = ("labels", "sizes", "file_sizes", "colours", "samples", "augmented")
 
@@ -94,7 +94,8 @@ def test_the_page_tells_it_to_people_and_needs_no_network(explored):
 def test_without_twins_there_is_no_sheet_of_them(tmp_path):
     source = paint(tmp_path / "set", {"a": 3, "b": 3})
     (tmp_path / "out").mkdir()
-    (tmp_path / "out/twins.png").write_bytes(b"of an earlier exploration")
+    for name in ("twins.png", "audit.json"):
+        (tmp_path / "out" / name).write_bytes(b"of an earlier exploration")
     page = explore(source, tmp_path / "out", cache_dir=tmp_path / "cache", workers=1).read_text(encoding="utf-8")
     assert not (tmp_path / "out/twins.png").exists()
     assert "two file names" not in page
@@ -112,7 +113,20 @@ def test_test_images_that_leak_are_listed_and_classes_of_one_name_told_apart(tmp
     listed = page.split("Test images that training has too")[1].split("</ul>")[0]
     assert "test/n0/seen.jpg" in listed
     assert "as training/n1/2.jpg" in listed
-    assert [row["name"] for row in rows(tmp_path / "out" / "labels.csv")[:1]] == ["howler"]
+    found = AuditReport(**json.loads((tmp_path / "out" / "audit.json").read_text()))
+    assert _named(found).keys() == {"howler (n0)", "howler (n1)"}
+
+
+def test_a_table_of_the_users_is_not_replaced(tmp_path):
+    source = paint(tmp_path / "set", {"a": 2, "b": 2})
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/labels.csv").write_text("Label,Name\na,my howler\n")
+    with pytest.raises(UserError, match=r"holds labels\.csv, which no exploration has written"):
+        explore(source, tmp_path / "out", cache_dir=tmp_path / "cache", workers=1)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["labels.csv"]
+    (tmp_path / "out/labels.csv").rename(tmp_path / "out/mine.csv")
+    explore(source, tmp_path / "out", cache_dir=tmp_path / "cache", workers=1)
+    assert (tmp_path / "out/mine.csv").exists()
 
 
 def test_nothing_to_explore(tmp_path):

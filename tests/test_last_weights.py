@@ -62,7 +62,10 @@ def test_the_confidence_of_the_last_weights_is_fitted_to_them(run):
 def test_both_evaluations_stand_side_by_side(run, capsys):
     end_of_training(run)
     assert eval_command.main([str(run)]) == 0
-    assert "--weights last" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "--weights last" in said
+    assert "the best epoch was chosen on this split" in said
+    assert "fitted on these images" in said
     assert eval_command.main([str(run), "--weights", "last"]) == 0
     assert "chosen on this split" not in capsys.readouterr().out
     best, last = ((run / name) for name in ("eval-val", "eval-val-last"))

@@ -75,6 +75,8 @@ def test_two_steps(name, seen, shrunk, tmp_path):
     assert metrics["loss"] < 50
     weights = hashlib.sha256(max((run / "last").glob("*.safetensors")).read_bytes()).hexdigest()
     outcome = weights, str(json.loads((run / "best.json").read_text())["preprocess"])
+    if name != "plain" and "plain" not in seen.values():
+        pytest.skip("compared with the plain run: run the whole file")
     twin = seen.setdefault(outcome, name)
     assert twin == ("plain" if name in _LEAVES_THE_WEIGHTS else name)
 

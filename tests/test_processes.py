@@ -234,9 +234,16 @@ def test_ranks_that_end_well_are_a_success():
     assert launch.launch(child(code), 2, gloo=True) == 0
 
 
-def test_an_interrupted_rank_leaves_the_others_time_to_save():
-    code = "import os, sys, time; time.sleep(0.6 * int(os.environ['PADDLE_TRAINER_ID'])); sys.exit(143)"
+def test_an_interrupted_rank_leaves_the_others_time_to_save(tmp_path, caplog):
+    note = tmp_path / "saved"
+    code = (
+        "import os, sys, time; rank = int(os.environ['PADDLE_TRAINER_ID']); time.sleep(rank)\n"
+        f"if rank: open({str(note)!r}, 'w').close()\n"
+        "sys.exit(143)"
+    )
     assert launch.launch(child(code), 2, gloo=True) == 143
+    assert note.exists()
+    assert not caplog.text
 
 
 def test_no_rank_outlives_its_launcher(tmp_path):

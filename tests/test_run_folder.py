@@ -113,12 +113,22 @@ def test_no_force_gives_an_optimizer_the_state_of_another(folder):
 
 def test_what_a_run_did_not_write_survives_overwriting(tmp_path):
     run = RunFolder(tmp_path / "run")
-    for name in ("config.yaml", "best.safetensors", "eval-val/predictions.csv", "eval-notes/mine.txt", "eval-val.txt"):
+    mine = ("eval-notes/mine.txt", "eval-val.txt", "eval-val/mine.txt", "plots/thesis.pdf", "export/mine.txt")
+    own = (
+        "config.yaml",
+        "best.safetensors",
+        "eval-val/predictions.csv",
+        "eval-test/cam.png",
+        "export/paddle/model.json",
+    )
+    for name in mine + own:
         (run.path / name).parent.mkdir(parents=True, exist_ok=True)
         (run.path / name).write_text("x")
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "step-000000001.json").write_text("{}")
     (run.path / "last").symlink_to(tmp_path / "elsewhere")
     run.clear()
-    assert sorted(path.name for path in run.path.iterdir()) == ["eval-notes", "eval-val.txt"]
-    assert (tmp_path / "elsewhere" / "step-000000001.json").exists()
+    left = {path.relative_to(run.path).as_posix() for path in run.path.rglob("*") if path.is_file()}
+    assert left == set(mine)
+    assert not (run.path / "eval-test").exists()
+    assert not run.checkpoint({}, {}, force=False)  # of the run before, by way of the link

@@ -127,3 +127,8 @@ def test_the_pace_is_a_median(tmp_path):
     (tmp_path / "history.csv").write_text(history(2))
     assert pace(read_history(tmp_path / "history.csv")) == {"epochs": 2, "minutes": 1.0, "img_per_s": 15.0}
     assert set(pace({"epoch": []}).values()) == {None}
+
+
+def test_the_table_of_confusions_has_a_line_for_each_true_class(finished):
+    lines = (finished / "eval-val" / "confusion_matrix.csv").read_text().splitlines()
+    assert lines == ["true \\ predicted,n0,n1,n2", "n0,6,2,0", "n1,0,6,2", "n2,2,0,6"]

@@ -103,3 +103,12 @@ def test_every_plain_network_of_the_report_has_its_figure():
     listed = {name for name in MODELS if name.startswith("network_")}
     assert len(listed) == 12
     assert listed < set(REPORTED)
+
+
+@pytest.mark.parametrize("code", [130, 143])
+def test_a_sweep_that_is_interrupted_ends_there(configs, tmp_path, monkeypatch, code):
+    started = []
+    monkeypatch.setattr(sweep, "run_alone", lambda command: started.append(command) or code)
+    assert sweep.main([*map(str, configs), "--out", str(tmp_path / "out")]) == code
+    assert len(started) == 1
+    assert not (tmp_path / "out" / "sweep.csv").exists()

@@ -275,4 +275,11 @@ def test_a_step_that_was_left_out_says_nothing_of_how_the_weights_move(tmp_path,
     trainer = make_toy(tmp_path, epochs=2, stopping=Stopping(min_weight_change=1e-9))
     trainer.step_fn.watch_weights = True
     monkeypatch.setattr(trainer.step_fn, "_gradient_norm", lambda: float("inf"))
+    monkeypatch.setattr(trainer.step_fn.scaler, "step", lambda optimizer: None)  # as a scaler does after an overflow
     assert trainer.fit().stopped == "all steps done"
+
+
+def test_weights_that_hardly_move_end_the_run(tmp_path):
+    trainer = make_toy(tmp_path, epochs=2, stopping=Stopping(min_weight_change=1e9))
+    trainer.step_fn.watch_weights = True
+    assert "the weights moved by" in trainer.fit().stopped

@@ -8,6 +8,7 @@ import pytest
 from scipy.special import softmax
 from untrained import make_run
 
+from monkeys import assessment
 from monkeys.cli import eval as eval_command
 from monkeys.data.dataset import Batch
 from monkeys.models import MODELS, build_model
@@ -53,8 +54,16 @@ def test_a_mirrored_input_gives_the_same_answer(batch):
 
 
 @pytest.mark.parametrize("model", ["resnet18", "plain"])
-def test_eval_uses_the_sizes_that_the_network_takes(tmp_path, model):
+def test_eval_uses_the_sizes_that_the_network_takes(tmp_path, monkeypatch, model):
+    used = []
+
+    def noted(network, batches, sizes):
+        used.append(tuple(sizes))
+        return predict_with_tta(network, batches, sizes)
+
+    monkeypatch.setattr(assessment, "predict_with_tta", noted)
     layers = "conv3-4 maxpool2 fc3 softmax" if model == "plain" else None
     _, run = make_run(tmp_path, model=model, layers=layers)
     assert eval_command.main([str(run), "--tta"]) == 0
+    assert used == [(32,) if model == "plain" else (32, 64)]
     assert (run / "eval-val-tta" / "metrics.json").exists()

@@ -15,7 +15,7 @@ corner() {
     command -v "$python" >/dev/null || fail "$name needs $python: install it, or name it (PYTHON310=… or PYTHON312=…)"
     stamp=".venv-$name/.installed-$(cat requirements*.txt | cksum | tr ' ' '-')"
     if [ ! -e "$stamp" ]; then
-        [ -x ".venv-$name/bin/python" ] || "$python" -m venv ".venv-$name" ||
+        ".venv-$name/bin/python" -m pip --version >/dev/null 2>&1 || "$python" -m venv ".venv-$name" ||
             fail ".venv-$name could not be made"
         # requirements-dev.txt names the default Paddle; here another one takes its place
         grep -hv -e '^-r' -e '^paddlepaddle' requirements-base.txt requirements-dev.txt |

@@ -5,7 +5,7 @@ fail() { printf '\nerror: %s\n' "$1" >&2; exit 2; }
 
 find_python() {
     local candidate
-    for candidate in ${PYTHON:-} python3.11 python3.12 python3.10 python3 python; do
+    for candidate in ${PYTHON:+"$PYTHON"} python3.11 python3.12 python3.10 python3 python; do
         if "$candidate" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null; then
             echo "$candidate"
             return
@@ -46,7 +46,7 @@ set_up() {
     stamp=".venv/.installed-$1-$(cat requirements*.txt | cksum | tr ' ' '-')"
     if [ ! -e "$stamp" ]; then
         enough_disk
-        [ -x .venv/bin/python ] || make_venv
+        .venv/bin/python -m pip --version >/dev/null 2>&1 || make_venv  # also where making it was cut short
         echo "installing $1 (a few minutes the first time)"
         .venv/bin/python -m pip install --quiet --disable-pip-version-check -r "$1" >.venv/install.log 2>&1 || {
             tail -n 5 .venv/install.log >&2

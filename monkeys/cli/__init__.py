@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import io
 import logging
 import os
 import sys
@@ -35,6 +36,8 @@ def entry(main: Main) -> Main:
         logging.basicConfig(format="%(message)s", stream=sys.stderr)
         logging.getLogger("monkeys").setLevel(logging.INFO)
         runtime.quieten()
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")  # for a terminal that has no Chinese, and no dash
         try:
             return main(argv)
         except UserError as error:

@@ -48,7 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return codes[path.stem]
     if set(codes.values()) == {WRONG_INPUT}:
         raise UserError(
-            f"nothing was trained, and {args.out} is as it was; a sweep with other settings needs another --out"
+            "nothing was trained: each configuration's reason stands above; "
+            "settings that differ from those of an earlier sweep need another --out"
         )
     from ..reports.sweep import write_sweep
 

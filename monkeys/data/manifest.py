@@ -146,7 +146,7 @@ def _usable(examined: Audit, odd: Sequence[str], skip_unreadable: bool) -> Manif
     bad = [record for record in dict.fromkeys(examined.records) if not record.readable]
     if bad:
         named = "; ".join(f"{record.path}: {record.reason}" for record in bad[:3])
-        more = f"; and {len(bad) - 3} more, which tools/explore.py lists" if len(bad) > 3 else ""
+        more = f"; and {len(bad) - 3} more, which audit.json of tools/explore.py lists" if len(bad) > 3 else ""
         some = f"{len(bad)} of {len(set(examined.records))} files cannot be read: {named}{more}"
         if not skip_unreadable:
             raise UserError(f"{some}; repair or exclude them (data.exclude), or set data.skip_unreadable=true")

@@ -23,6 +23,8 @@ from .conclusions import conclude, usual_size
 from .page import inline, write_page
 
 PER_CLASS, CLASSES_SHOWN, VERSIONS, TWINS_SHOWN = 6, 12, 6, 12
+PICTURES = ("labels", "sizes", "file_sizes", "samples", "colours", "augmented", "twins")
+TABLES = ("audit.json", "explore.html", "labels.csv", "images.csv", "twins.csv")
 THUMBNAIL = 192  # pixels
 AUGMENTED = 224  # pixels: what recipes are written for
 
@@ -31,6 +33,7 @@ Labelled = Sequence[tuple[str, str, Record]]  # (class id, split, record)
 
 def explore(source: Path, out: Path, *, cache_dir: Path, workers: int, seed: int = 0) -> Path:
     """Audit a folder, archive or list file and write explore.html with all that belongs to it; returns the page."""
+    _refuse_foreign(out)
     examined = audit(source, cache_dir=cache_dir, workers=workers)
     report = examined.report()
     if not report.n_readable:
@@ -45,6 +48,14 @@ def explore(source: Path, out: Path, *, cache_dir: Path, workers: int, seed: int
     for step in progress(steps, desc="drawing", unit="picture"):
         step(examined, report, images, out, np.random.default_rng(seed))
     return _page(source, report, images, out)
+
+
+def _refuse_foreign(out: Path) -> None:
+    """UserError where a folder that no exploration has written holds what one would replace, such as labels.csv."""
+    present = {path.name for path in out.iterdir()} if out.is_dir() else set()
+    ours = {*(f"{name}.png" for name in PICTURES), *TABLES}
+    if "audit.json" not in present and (found := sorted(present & ours)):
+        raise UserError(f"{out} holds {found[0]}, which no exploration has written; choose another --out")
 
 
 def _tables(examined: Audit, report: AuditReport, images: Labelled, out: Path, rng: np.random.Generator) -> None:
@@ -144,7 +155,6 @@ def _twins(examined: Audit, report: AuditReport, images: Labelled, out: Path, rn
 
 
 def _page(source: Path, report: AuditReport, images: Labelled, out: Path) -> Path:
-    names = ("labels", "sizes", "file_sizes", "samples", "colours", "augmented", "twins")
     conflicts = [
         (" · ".join(i["path"] for i in group), "one picture, several labels") for group in report.label_conflicts
     ]
@@ -154,7 +164,7 @@ def _page(source: Path, report: AuditReport, images: Labelled, out: Path) -> Pat
         "report": report,
         "held_out": any(split != "train" for _, split, _ in images),
         "conclusions": conclude(report, [record for _, _, record in images]),
-        "pictures": {name: inline(out / f"{name}.png") for name in names},
+        "pictures": {name: inline(out / f"{name}.png") for name in PICTURES},
         "lists": [
             ("Unreadable files", [(item["path"], item["reason"]) for item in report.unreadable]),
             ("Odd files", [(item["path"], item["reason"]) for item in report.odd]),

@@ -14,12 +14,17 @@ from .. import atomic
 from ..errors import TrainingError, UserError
 from .checkpoint import Checkpoints, Tensors
 
-# all that a run writes; overwriting a run removes these and nothing else
+# all that a run and its examinations and exports write; overwriting a run removes these and nothing else
 FILES = (
     *("config.yaml", "environment.json", "classes.json", "manifest.csv", "history.csv", "metrics.json", "report.html"),
     *("best.safetensors", "best.json", "vdlrecords.*"),
+    *("last/step-*.json", "last/step-*.safetensors", "last/finished.json", "plots/curves.png"),
+    *(f"eval-*/{name}.csv" for name in ("predictions", "per_class", "confusion_matrix", "reliability")),
+    *(f"eval-*/{name}.json" for name in ("metrics", "cam", "examined")),
+    *(f"eval-*/{name}.png" for name in ("confusion_matrix", "per_class", "reliability", "errors", "samples", "cam")),
+    *("export/*/README.md", "export/*/network.json", "export/*/best.safetensors", "export/*/model.*"),
 )
-FOLDERS = ("last", "plots", "eval-*", "export")
+FOLDERS = ("last", "plots", "eval-*", "export/*", "export")  # removed once they are empty
 
 
 @dataclass(frozen=True)
@@ -79,7 +84,8 @@ class RunFolder:
         """UserError where the folder is none of a run, and holds what a run would take for its own."""
         if self.holds_run or (self.path / ".lock").exists():
             return
-        found = sorted(path.name for pattern in FILES + FOLDERS for path in self.path.glob(pattern))
+        written = (path for pattern in FILES + FOLDERS for path in self.path.glob(pattern))
+        found = sorted({path.relative_to(self.path).parts[0] for path in written})
         if found:
             raise UserError(
                 f"{self.path} is not the folder of a run, and holds {', '.join(found[:3])}, which a run would replace: "
@@ -88,13 +94,11 @@ class RunFolder:
 
     def clear(self) -> None:
         """Remove an earlier run, and nothing that a run did not write."""
-        for path in [path for pattern in FILES + FOLDERS for path in self.path.glob(pattern)]:
-            if path.name.startswith("eval-") and not _is_examination(path):
-                continue
-            if path.is_symlink() or not path.is_dir():
-                path.unlink()
-            else:
-                shutil.rmtree(path)
+        for path in [path for pattern in FILES for path in self.path.glob(pattern)]:
+            path.unlink()
+        for folder in [path for pattern in FOLDERS for path in self.path.glob(pattern)]:
+            if folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir()):
+                folder.rmdir()
 
     def write_config(self, text: str) -> None:
         """The settings that the run goes by."""
@@ -127,11 +131,6 @@ class RunFolder:
         if differing:
             shown = [f"{key} {_brief(saved.get(key))} then, {_brief(now.get(key))} now" for key in differing]
             raise UserError(f"{self.path} was started with other settings: {'; '.join(shown)}; {advice}")
-
-
-def _is_examination(path: Path) -> bool:
-    """Whether a folder is an examination's, or empty; one with something else in it is somebody's own."""
-    return path.is_dir() and ((path / "predictions.csv").exists() or not any(path.iterdir()))
 
 
 def _take(descriptor: int, folder: Path) -> None:
