@@ -22,7 +22,7 @@ from .progress import progress
 from .reports.evaluation import refuse_foreign, write_evaluation
 from .reports.saliency import write_saliency
 from .serving.engine import Engine, digest
-from .serving.examinations import note_weights
+from .serving.examinations import note_network
 from .serving.examined import Images, other_images, own_images, source_name
 from .serving.export import open_inference
 from .serving.held_out import BATCH, batches
@@ -97,7 +97,8 @@ def assess(
         leak_free=images.leak_free,
     )
     selected = images.from_validation and (weights == "best" or _watches_validation(config))
-    temperature = network.temperature if weights == "best" else _fitted_temperature(network, run, config)
+    own = weights == "best" and not tta
+    temperature = network.temperature if own else _fitted_temperature(network, run, config, tta)
     metrics = evaluate_predictions(predictions, network.classes, split=name, selected=selected, temperature=temperature)
     target = out or run / f"eval-{name}{'-last' if weights == 'last' else ''}{'-tta' if tta else ''}"
     write_evaluation(
@@ -110,7 +111,7 @@ def assess(
         temperature=temperature,
     )
     _look(target, network, images, predictions, seed)
-    note_weights(target, weights, best)
+    note_network(target, weights, best, temperature)
     return Assessment(target, metrics, predictions, network, images)
 
 
@@ -139,10 +140,10 @@ def fit_temperature(run: Path) -> float:
     return temperature
 
 
-def _fitted_temperature(network: Network, run: Path, config: Config) -> float:
-    """What makes the network's confidence on the run's validation split fit best."""
+def _fitted_temperature(network: Network, run: Path, config: Config, tta: bool = False) -> float:
+    """What makes confidence on the run's validation split fit best; a mean of views has one of its own."""
     images = own_images(run, config, "val")
-    return best_temperature(_logits(network, images, config), images.labels(network))
+    return best_temperature(_logits(network, images, config, tta), images.labels(network))
 
 
 def _sample(count: int, wanted: int, seed: int) -> np.ndarray:

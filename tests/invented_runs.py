@@ -12,7 +12,7 @@ from monkeys.config import to_yaml
 from monkeys.evaluation.metrics import Predictions, answers, evaluate_predictions, write_predictions
 from monkeys.paths import sha256
 from monkeys.reports.evaluation import write_evaluation
-from monkeys.serving.examinations import note_weights
+from monkeys.serving.examinations import note_network
 from monkeys.serving.network import WEIGHTS
 from monkeys.settings import Config, DataConfig, RunConfig
 from monkeys.training.runlog import COLUMNS
@@ -48,7 +48,7 @@ def write_run(
         (run / "eval-val" / "metrics.json").write_text(json.dumps(metrics))
     (run / "metrics.json").write_text(json.dumps(metrics))
     (run / WEIGHTS).write_bytes(b"weights")
-    note_weights(run / "eval-val", "best", sha256(run / WEIGHTS))
+    note_network(run / "eval-val", "best", sha256(run / WEIGHTS), 1.0)
     rows = [f"{path},n{label},val,g{i},{digest}{i}" for i, (path, label) in enumerate(zip(paths, labels, strict=True))]
     (run / "manifest.csv").write_text("\n".join(["path,label,split,group,digest", *rows]) + "\n")
     config = Config(run=RunConfig(name=run.name), data=DataConfig(root=Path("photos"))).model_dump(mode="json")

@@ -15,7 +15,11 @@ def test_the_temperature_that_made_the_labels_is_found():
     assert fit_temperature(logits.astype(np.float32), labels) == pytest.approx(2.5, rel=0.03)
 
 
-def test_perfect_and_hopeless_logits_stay_within_bounds():
-    logits = np.eye(4, dtype=np.float32) * 5
-    assert LOWEST <= fit_temperature(logits, np.arange(4)) < 0.3
-    assert fit_temperature(logits, (np.arange(4) + 1) % 4) == pytest.approx(HIGHEST, rel=0.1)
+def test_a_few_answers_that_are_all_right_or_all_wrong_are_no_reason_to_be_certain():
+    few, many = (np.tile(np.eye(4, dtype=np.float32), (times, 1)) for times in (1, 100))
+    right = [fit_temperature(logits * 2, np.arange(len(logits)) % 4) for logits in (few, many)]
+    assert LOWEST < right[1] < right[0]
+    assert 0.4 < right[0] < 1
+    assert right[1] > 0.2
+    wrong = [fit_temperature(logits * 2, (np.arange(len(logits)) + 1) % 4) for logits in (few, many)]
+    assert 1 < wrong[0] < wrong[1] <= HIGHEST

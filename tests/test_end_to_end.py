@@ -235,6 +235,20 @@ def test_training_photographs_say_nothing_about_new_ones(trained, tmp_path, caps
     assert "these figures say nothing about new ones" in capsys.readouterr().out
 
 
+def test_validation_photographs_that_were_saved_anew_are_recognised(trained, tmp_path, capsys):
+    photos, run, _ = trained
+    with (run / "manifest.csv").open(newline="", encoding="utf-8") as file:
+        held_out = [row for row in csv.DictReader(file) if row["split"] == "val"]
+    for row in held_out:
+        target = tmp_path / "anew" / row["label"] / Path(row["path"]).with_suffix(".png").name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with Image.open(photos / row["path"]) as image:
+            image.resize((2 * image.width, 2 * image.height)).save(target)
+    assert eval_command.main([str(run), "--data", str(tmp_path / "anew"), "--out", str(tmp_path / "out")]) == 0
+    assert "chosen on this split" in capsys.readouterr().out
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text())["selected_on_this_split"]
+
+
 def test_an_examination_does_not_move_in_with_files_of_others(trained, tmp_path, capsys):
     photos, run, _ = trained
     own = tmp_path / "own"
@@ -332,7 +346,7 @@ def test_training_photographs_that_are_others_now_are_said(trained, tmp_path, ca
         shutil.copy(photos / changed[0], moved / path)
     other = shutil.copytree(photos / "n0", tmp_path / "others" / "n0")
     assert eval_command.main([str(run), "--data", str(other.parent)]) == 0
-    assert re.search(r"\b3 of the \d+ images of training are not at .* as they were", caplog.text)
+    assert re.search(r"\b3 of the \d+ training images are not at .* as they were", caplog.text)
 
 
 def test_photographs_without_any_known_class_are_refused(trained, tmp_path, capsys):

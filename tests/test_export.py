@@ -20,7 +20,7 @@ from monkeys.cli import train
 from monkeys.errors import UserError
 from monkeys.serving import Predictor, check, export, formats
 from monkeys.serving.engine import Dygraph, digest, has_bf16, read_export, why_stale
-from monkeys.serving.examinations import note_weights
+from monkeys.serving.examinations import note_network
 from monkeys.serving.network import load_network
 
 LAYERS = "conv3-8 maxpool2 conv3-8 avgpool2 fc16 drop0.2 fc3 softmax"
@@ -121,7 +121,7 @@ def test_the_card_tells_of_the_exported_weights_alone_and_of_how_they_were_exami
     for name, top1 in (("eval-val", 0.25), ("eval-val-last", 0.75)):
         metrics = json.loads((run / "eval-val-tta" / "metrics.json").read_text()) | {"top1": top1}
         (run / name / "metrics.json").write_text(json.dumps(metrics))
-        note_weights(run / name, "last" if "last" in name else "best", digest(run / "best.safetensors"))
+        note_network(run / name, "last" if "last" in name else "best", digest(run / "best.safetensors"), 1.0)
     export.export(run, "safetensors")
     card = (run / "export" / "safetensors" / "README.md").read_text()
     assert "| validation¹ | 12 | 25.0%" in card

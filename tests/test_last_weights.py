@@ -13,6 +13,7 @@ from untrained import CLASSES, TEMPERATURE, make_run
 
 from monkeys.cli import eval as eval_command
 from monkeys.config import load_config, to_yaml
+from monkeys.evaluation.calibration import fit_temperature
 from monkeys.models import build_model
 from monkeys.serving.network import load_network
 from monkeys.training.checkpoint import Checkpoints, model_tensors
@@ -48,15 +49,16 @@ def test_the_confidence_of_the_last_weights_is_fitted_to_them(run):
     end_of_training(run)
     assert eval_command.main([str(run), "--weights", "last"]) == 0
     folder = run / "eval-val-last"
-    fitted = json.loads((folder / "metrics.json").read_text())["loss"]
+    loss = json.loads((folder / "metrics.json").read_text())["loss"]
+    temperature = json.loads((folder / "examined.json").read_text())["temperature"]
     network = load_network(run, weights="last")
     predictions = list(csv.DictReader((folder / "predictions.csv").open()))
     images = np.stack([network.preprocess(run.parents[1] / "photos" / row["path"]) for row in predictions])
     labels = np.array([network.class_ids.index(row["label"]) for row in predictions])
     logits = network.model(paddle.to_tensor(images)).numpy()
-    losses = [score(logits / temperature, labels)[0] / len(labels) for temperature in (0.5, 1, TEMPERATURE, 3, 10)]
-    assert fitted <= min(losses) + 1e-6
-    assert abs(fitted - losses[2]) > 1e-3  # that of the best weights is another one
+    assert temperature == pytest.approx(fit_temperature(logits, labels), rel=1e-3)
+    assert loss == pytest.approx(score(logits / temperature, labels)[0] / len(labels), abs=1e-5)
+    assert abs(loss - score(logits / TEMPERATURE, labels)[0] / len(labels)) > 1e-3  # of the best weights
 
 
 def test_both_evaluations_stand_side_by_side(run, capsys):

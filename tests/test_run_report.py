@@ -12,7 +12,7 @@ from invented_runs import history, write_run
 from monkeys.errors import UserError
 from monkeys.reports.run import pace, read_history, write_run_report
 from monkeys.serving.engine import digest
-from monkeys.serving.examinations import examinations, note_weights
+from monkeys.serving.examinations import examinations, note_network
 from monkeys.serving.network import WEIGHTS
 
 RIGHT = [True] * 18 + [False] * 6
@@ -84,7 +84,7 @@ def test_the_test_split_comes_first(tmp_path):
     for name in ("eval-val", "eval-zoo", "eval-test", "eval-broken", "eval-val-last", "eval-unknown"):
         (tmp_path / name).mkdir()
         if name != "eval-unknown":
-            note_weights(tmp_path / name, "last" if "last" in name else "best", digest(tmp_path / WEIGHTS))
+            note_network(tmp_path / name, "last" if "last" in name else "best", digest(tmp_path / WEIGHTS), 1.0)
         if name != "eval-broken":
             (tmp_path / name / "metrics.json").write_text("{}")
     assert [folder.name for folder in examinations(tmp_path)] == ["eval-test", "eval-zoo", "eval-val"]

@@ -113,6 +113,14 @@ def test_too_many_folds_are_refused(caplog: pytest.LogCaptureFixture) -> None:
     assert "holds no images of: b" in caplog.text
 
 
+def test_no_fold_takes_a_picture_with_two_labels() -> None:
+    labels, groups = ["a", "b"] * 20, [str(index) for index in range(40)]
+    groups[11] = groups[10]
+    held_out = np.array([draw_fold(labels, groups, 5, fold, seed=0) for fold in range(5)])
+    assert not held_out[:, 10:12].any()
+    assert held_out.sum(axis=0).tolist() == [1] * 10 + [0, 0] + [1] * 28
+
+
 @pytest.mark.parametrize("fold", range(3))
 def test_no_fold_takes_all_of_a_class(fold: int, caplog: pytest.LogCaptureFixture) -> None:
     labels = ["a"] * 6 + ["c"] * 6 + ["b"] + ["d", "d", "e"]

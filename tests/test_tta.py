@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import paddle
 import pytest
 from scipy.special import softmax
-from untrained import make_run
+from untrained import TEMPERATURE, make_run
 
 from monkeys import assessment
 from monkeys.cli import eval as eval_command
+from monkeys.config import load_config
 from monkeys.data.dataset import Batch
+from monkeys.evaluation.calibration import fit_temperature
 from monkeys.models import MODELS, build_model
+from monkeys.serving.network import load_network
 from monkeys.training.tta import predict_with_tta, view_sizes
 
 
@@ -65,5 +70,19 @@ def test_eval_uses_the_sizes_that_the_network_takes(tmp_path, monkeypatch, model
     layers = "conv3-4 maxpool2 fc3 softmax" if model == "plain" else None
     _, run = make_run(tmp_path, model=model, layers=layers)
     assert eval_command.main([str(run), "--tta"]) == 0
-    assert used == [(32,) if model == "plain" else (32, 64)]
+    assert used == [(32,) if model == "plain" else (32, 64)] * 2  # examined, and calibrated
     assert (run / "eval-val-tta" / "metrics.json").exists()
+
+
+def test_the_mean_of_views_has_a_temperature_of_its_own(tmp_path):
+    _, run = make_run(tmp_path)
+    for arguments in ([], ["--tta"]):
+        assert eval_command.main([str(run), *arguments]) == 0
+    plain, views = (json.loads((run / name / "examined.json").read_text()) for name in ("eval-val", "eval-val-tta"))
+    assert plain["temperature"] == TEMPERATURE
+    images = assessment.own_images(run, load_config(run / "config.yaml"), "val")
+    network = load_network(run)
+    seen = np.stack([network.preprocess(images.root / row.path) for row in images.rows])
+    labels = images.labels(network)
+    logits = predict_with_tta(network.model, [Batch(seen, np.eye(3, dtype=np.float32)[labels], labels)], (32, 64))
+    assert views["temperature"] == pytest.approx(fit_temperature(logits, labels), rel=1e-3)

@@ -175,3 +175,22 @@ def test_memory_grows_with_the_pictures_not_with_their_pairs() -> None:
     tracemalloc.stop()
     assert len(set(comparison.groups.tolist())) == 9_900
     assert peak < 150 * 2**20  # all pairs at once would take 400 MB
+
+
+def test_a_pair_whose_detail_is_not_clear_is_asked_for_its_uncovered_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = signature(picture(3, 240, 240))
+    both = np.stack([one, one])
+    both[1, 12, 12] += 3  # a small stamp
+    monkeypatch.setattr(twins, "_agreement", lambda left, right: (np.array([0.6]), np.array([0.99])))
+    (pair,) = twins.examine(both, detail_of(both), np.array([0]), np.array([1]), False)
+    assert pair.correlation > twins.SAME
+    assert pair.uncovered > twins.COVERED
+    assert pair.same
+
+
+@pytest.mark.parametrize("size", [(95, 1200), (1600, 64), (800, 80)])
+def test_a_narrow_picture_is_found_beside_its_double(size: tuple[int, int]) -> None:
+    small = cv2.GaussianBlur(picture(5, *size), (5, 5), 0)
+    double = cv2.resize(small, (2 * small.shape[1], 2 * small.shape[0]), interpolation=cv2.INTER_CUBIC)
+    (pair,) = compare(np.stack([signature(small), signature(double)])).twins
+    assert pair.correlation > 0.99

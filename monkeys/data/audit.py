@@ -18,7 +18,7 @@ from .records import Record, Store
 from .signatures import SIDE
 from .twins import Comparison, Pair, compare
 
-_METHOD = 1  # raised when pictures would be grouped differently
+_METHOD = 2  # raised when pictures would be grouped differently
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,8 +25,12 @@ def grey(means: np.ndarray) -> np.ndarray:
 
 def cells(image: np.ndarray) -> np.ndarray:
     """Mean colours [24, 24, 3] float32 of an RGB picture [H, W, 3] uint8."""
-    # by way of 96x96 bytes: averaging 16 of them keeps the rounding below a tenth of a level, without a float copy
-    small = cv2.resize(image, (4 * SIDE, 4 * SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
+    # by way of 96x96 bytes: averaging 16 of them keeps the rounding below a tenth of a level, without a float copy;
+    # sides that shrink first, because where one grows OpenCV takes single pixels instead of means of both
+    side = 4 * SIDE
+    height, width = image.shape[:2]
+    image = cv2.resize(image, (min(width, side), min(height, side)), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA).astype(np.float32)
     return cv2.resize(small, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
 
 

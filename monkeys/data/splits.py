@@ -97,8 +97,9 @@ def quotas(labels: Sequence[str], fraction: float) -> dict[str, int]:
 def draw_fold(labels: Sequence[str], groups: Sequence[str], folds: int, fold: int, *, seed: int) -> np.ndarray:
     """[N] bool: the pictures of one fold of StratifiedGroupKFold(folds, shuffle=True, random_state=seed).
 
-    Groups are numbered in order of appearance. A class that lies in this fold with all it has stays in training, and so
-    do the groups it is in. Raises UserError where the classes are too small for so many folds.
+    Groups are numbered in order of appearance. Two kinds stay in training: those that carry several labels, one of
+    which is wrong, and those of a class that lies in this fold with all it has. Raises UserError where the classes are
+    too small for so many folds.
     """
     from sklearn.model_selection import StratifiedGroupKFold
 
@@ -113,7 +114,10 @@ def draw_fold(labels: Sequence[str], groups: Sequence[str], folds: int, fold: in
         raise UserError(f"data.folds={folds} is too many for these classes: {error}") from None
     held_out[parts[fold][1]] = True
     unlearnt = set(labels) - {labels[index] for index in np.flatnonzero(~held_out)}
-    kept = {group for label, group in zip(labels, groups, strict=True) if label in unlearnt}
+    shown: dict[str, set[str]] = defaultdict(set)
+    for label, group in zip(labels, groups, strict=True):
+        shown[group].add(label)
+    kept = {group for group, names in shown.items() if len(names) > 1 or names & unlearnt}
     held_out &= [group not in kept for group in groups]
     missing = sorted(set(labels) - {labels[index] for index in np.flatnonzero(held_out)})
     if missing:

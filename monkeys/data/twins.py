@@ -137,7 +137,7 @@ def examine(
     left = signatures[first].astype(np.float64).reshape(-1, _CELLS)
     right = _turned(signatures[second].astype(np.float64).reshape(-1, _CELLS), mirrored)
     whole, part = _correlate(left, right, np.ones_like(left)), np.zeros(len(left))
-    stamped = (strip > STRIP) & (whole <= SAME)
+    stamped = (strip > STRIP) & ~((agreement > CLEAR) & (whole > SAME))
     part[stamped] = _correlate(left[stamped], right[stamped], _uncovered(left[stamped], right[stamped]))
     sides = np.full(len(first), mirrored)
     columns = (column.tolist() for column in (first, second, agreement, whole, part, sides))

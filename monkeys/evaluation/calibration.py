@@ -14,13 +14,14 @@ LOWEST, HIGHEST = 0.05, 20.0
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     """The temperature that makes the labels [N] most likely when the logits [N, C] are divided by it.
 
-    The likelihood has one peak over log temperature; kept between 0.05 and 20 where the labels fit perfectly or not.
+    Its logarithm is held to be normal around 0 with deviation 1 beforehand: of hundreds of labels that moves it by a
+    hundredth, but a few that are all right are no reason to be certain of everything. There is one best value.
     """
     from scipy.optimize import minimize_scalar
 
     def loss(log_temperature: float) -> float:
         scaled = logits.astype(np.float64) / math.exp(log_temperature)
-        return float(-log_softmax(scaled)[np.arange(len(labels)), labels].mean())
+        return float(-log_softmax(scaled)[np.arange(len(labels)), labels].sum()) + log_temperature**2 / 2
 
     found = minimize_scalar(loss, bounds=(math.log(LOWEST), math.log(HIGHEST)), method="bounded")
     return float(math.exp(found.x))

@@ -53,6 +53,7 @@ def markdown(
             "Intervals are Wilson's. The best epoch of each run was chosen on these very images, so accuracies are "
             "a little too good."
         )
+    parts.append("Losses are those after dividing by each run's own temperature, fitted to its validation images.")
     parts += ["## Are they different?", _pairs_table(pairs)]
     parts.append(
         "p of McNemar's exact test: how often runs that are equally good would differ this much or more on these "

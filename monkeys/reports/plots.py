@@ -28,14 +28,15 @@ POINTS = 40  # epochs up to which each is marked
 
 
 @styled
-def curves(history: Mapping[str, Sequence[float]], path: Path) -> Path:
-    """Loss, accuracy and learning rate by epoch, from the columns of history.csv."""
+def curves(history: Mapping[str, Sequence[float]], path: Path, *, mixed: bool = False) -> Path:
+    """Loss, accuracy and learning rate by epoch, from the columns of history.csv. mixed: mixup or cutmix was used."""
     made = figure(11, 3.6, "Training")
     left, middle, right = made.subplots(1, 3)
     epochs = history["epoch"]
     mark = "." if len(epochs) <= POINTS else ""
     for part, colour, style in (("train", COLOURS[0], "-"), ("val", COLOURS[1], "--")):
-        name = "training" if part == "train" else "validation"
+        training = "training (mixed pictures)" if mixed else "training"
+        name = training if part == "train" else "validation"
         left.plot(epochs, history[f"{part}_loss"], style, color=colour, marker=mark, label=name)
         middle.plot(epochs, history[f"{part}_top1"], style, color=colour, marker=mark, label=name)
     rows = zip(history["val_top1"], history["val_loss"], epochs, strict=True)

@@ -26,8 +26,11 @@ def write_run_report(run: Path) -> Path:
     """Draw plots/ and write report.html from the files of a run folder; what is not there is left out."""
     (run / "plots").mkdir(exist_ok=True)
     history = read_history(run / "history.csv")
+    config = read_yaml(run / "config.yaml") if (run / "config.yaml").exists() else {}
     if history["epoch"]:
-        plots.curves(history, run / "plots" / "curves.png")
+        mixing = config.get("augment", {})
+        mixed = bool(mixing.get("mixup") or mixing.get("cutmix"))
+        plots.curves(history, run / "plots" / "curves.png", mixed=mixed)
     context = {
         "title": f"Run {run.resolve().name}",
         "run": run.resolve().name,
@@ -36,7 +39,7 @@ def write_run_report(run: Path) -> Path:
         "evaluations": [_evaluation(folder, run) for folder in examinations(run)],
         "best": read_json(run / "best.json"),
         "environment": read_json(run / "environment.json"),
-        "config": _shown(read_yaml(run / "config.yaml")) if (run / "config.yaml").exists() else "",
+        "config": _shown(config),
         "files": [
             name for name in ("history.csv", "manifest.csv", "config.yaml", "metrics.json") if (run / name).exists()
         ],

@@ -11,9 +11,9 @@ from .network import WEIGHTS
 MARK = "examined.json"
 
 
-def note_weights(folder: Path, weights: str, best_sha256: str) -> None:
-    """Write down beside an examination which weights it is of: "best" or "last", and what the best were then."""
-    atomic.write_json(folder / MARK, {"weights": weights, "best_sha256": best_sha256})
+def note_network(folder: Path, weights: str, best_sha256: str, temperature: float) -> None:
+    """Write down beside an examination what it is of: "best" or "last" weights, what the best were, the temperature."""
+    atomic.write_json(folder / MARK, {"weights": weights, "best_sha256": best_sha256, "temperature": temperature})
 
 
 def examinations(run: Path) -> list[Path]:
@@ -23,10 +23,11 @@ def examinations(run: Path) -> list[Path]:
     """
     if not (run / WEIGHTS).exists():
         return []
-    now = {"weights": "best", "best_sha256": digest(run / WEIGHTS)}
-    found = [path.parent for path in sorted(run.glob("eval-*/metrics.json")) if _noted(path.parent) == now]
+    now = digest(run / WEIGHTS)
+    found = [path.parent for path in sorted(run.glob("eval-*/metrics.json")) if _is_of(path.parent, now)]
     return sorted(found, key=lambda folder: {"eval-test": 0, "eval-val": 2}.get(folder.name, 1))
 
 
-def _noted(folder: Path) -> dict[str, str]:
-    return atomic.read_json(folder / MARK) if (folder / MARK).exists() else {}
+def _is_of(folder: Path, best_sha256: str) -> bool:
+    noted = atomic.read_json(folder / MARK) if (folder / MARK).exists() else {}
+    return noted.get("weights") == "best" and noted.get("best_sha256") == best_sha256

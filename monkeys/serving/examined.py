@@ -79,9 +79,9 @@ def other_images(run: Path, config: Config, source: Path, network: Network) -> I
     if missing:
         log.warning("%s has no images of: %s", source, ", ".join(missing))
     trained = _trained_on(run, config)
-    chosen_on = {row.digest for row in trained.of("val")}
     free = unseen(rows, manifest.root, trained, cache_dir=cache)
-    return Images(manifest.root, rows, free, from_validation=any(row.digest in chosen_on for row in rows))
+    not_chosen_on = unseen(rows, manifest.root, trained, "val", cache_dir=cache)
+    return Images(manifest.root, rows, free, from_validation=not not_chosen_on.all())
 
 
 def _trained_on(run: Path, config: Config) -> Manifest:
