@@ -79,13 +79,12 @@ def assess(
     engine: what computes the answers, "dygraph" or "inference"; the pictures of where the network looks always take the
     former.
     """
-    if tta and engine == "inference":
-        raise UserError("--tta needs other picture sizes than an exported network takes: leave out --engine inference")
-    if weights == "last" and engine == "inference":
-        raise UserError("--weights last is not what was exported: leave out --engine inference")
+    if engine == "inference":
+        _refuse_what_is_not_exported(tta, weights)
     if out:
         refuse_foreign(out)
-    fast, best = open_inference(run) if engine == "inference" else None, digest(run / WEIGHTS)
+    fast = open_inference(run) if engine == "inference" else None
+    best_sha256 = digest(run / WEIGHTS)
     network, config = load_network(run, weights=weights), load_config(run / "config.yaml")
     name = source_name(source) if source else split
     images = other_images(run, config, source, network) if source else own_images(run, config, split)
@@ -97,8 +96,8 @@ def assess(
         leak_free=images.leak_free,
     )
     selected = images.from_validation and (weights == "best" or _watches_validation(config))
-    own = weights == "best" and not tta
-    temperature = network.temperature if own else _fitted_temperature(network, run, config, tta)
+    calibrated = weights == "best" and not tta  # when training ended
+    temperature = network.temperature if calibrated else _fitted_temperature(network, run, config, tta)
     metrics = evaluate_predictions(predictions, network.classes, split=name, selected=selected, temperature=temperature)
     target = out or run / f"eval-{name}{'-last' if weights == 'last' else ''}{'-tta' if tta else ''}"
     write_evaluation(
@@ -111,8 +110,15 @@ def assess(
         temperature=temperature,
     )
     _look(target, network, images, predictions, seed)
-    note_network(target, weights, best, temperature)
+    note_network(target, weights, best_sha256, temperature)
     return Assessment(target, metrics, predictions, network, images)
+
+
+def _refuse_what_is_not_exported(tta: bool, weights: str) -> None:
+    if tta:
+        raise UserError("--tta needs other picture sizes than an exported network takes: leave out --engine inference")
+    if weights == "last":
+        raise UserError("--weights last is not what was exported: leave out --engine inference")
 
 
 def _watches_validation(config: Config) -> bool:

@@ -75,6 +75,7 @@ class _Loader(yaml.SafeLoader):
     """Plain data only, and no key twice, of which YAML's own loader keeps the last without a word."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """A mapping; ConstructorError where one of its keys stands there twice."""
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         mapping = super().construct_mapping(node, deep)
         for key, count in Counter(keys).items():
@@ -123,7 +124,9 @@ def _as_typed(key: str, value: str) -> bool:
     kinds = {get_args(option)[0] if get_origin(option) is Annotated else option for option in get_args(kind) or (kind,)}
     if not value or not {str, Path} & kinds:
         return False
-    return not value.startswith("[") if get_origin(kind) is tuple else value != "null" or NoneType not in kinds
+    if get_origin(kind) is tuple:
+        return not value.startswith("[")
+    return value != "null" or NoneType not in kinds
 
 
 def _scalar(text: str) -> Any:

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .. import runtime
+from ..data.layout import SPLIT_NAMES
 from ..data.manifest import Manifest
 from ..data.prepare import download, prepare, prepare_synthetic
-from ..data.synthetic import SPLIT_FOLDERS
 from ..errors import UserError
 from . import DONE, entry, say
 
@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise UserError("--seed, --workers and --per-class must not be negative")
     cache_dir = runtime.cache_folder(args.cache_dir)
     if args.synthetic:
-        per_class = dict(zip(SPLIT_FOLDERS, args.per_class, strict=True))
+        per_class = dict(zip(SPLIT_NAMES, args.per_class, strict=True))
         manifest = prepare_synthetic(
             args.out, per_class=per_class, seed=args.seed, cache_dir=cache_dir, workers=args.workers
         )
@@ -70,6 +70,6 @@ def _say_what(out: Path, manifest: Manifest) -> None:
     counts = Counter(row.split for row in manifest.rows)
     pictures = len({row.group for row in manifest.rows})
     say(f"{out}: {len(manifest.rows)} images of {len(manifest.classes)} classes, {pictures} distinct pictures")
-    drawn = [split for split in counts if not (out / SPLIT_FOLDERS[split]).is_dir()]
+    drawn = [split for split in counts if not (out / SPLIT_NAMES[split]).is_dir()]
     how = f" ({' and '.join(drawn)} drawn from training, as training does by default)" if drawn else ""
-    say(f"{out / 'manifest.csv'}: {', '.join(f'{counts[s]} {s}' for s in SPLIT_FOLDERS if counts[s])}{how}")
+    say(f"{out / 'manifest.csv'}: {', '.join(f'{counts[s]} {s}' for s in SPLIT_NAMES if counts[s])}{how}")

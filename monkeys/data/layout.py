@@ -22,6 +22,7 @@ from .labels import check_names, read_names
 log = logging.getLogger("monkeys")
 
 SPLITS = {"training": "train", "train": "train", "validation": "val", "val": "val", "valid": "val", "test": "test"}
+SPLIT_NAMES = {"train": "training", "val": "validation", "test": "test"}  # of its folder, and for people
 LISTS = {"train_list.txt": "train", "val_list.txt": "val", "test_list.txt": "test"}
 LEFT_BEHIND = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx"}
 
@@ -77,10 +78,11 @@ def read_source(root: Path, cache_dir: Path, exclude: Sequence[str] = ()) -> Sou
     slash for every folder or file of that name. Raises UserError
     where there is no such source, or nothing in it that has the form of classes.
     """
-    base, folders, named = locate(root, cache_dir), dict[str, str](), expand_home(root)
+    root = expand_home(root)
+    base, folders = locate(root, cache_dir), dict[str, str]()
     try:
-        if named.is_file() and not is_archive(named):
-            entries, tables = _from_lists(named), [base]
+        if root.is_file() and not is_archive(root):
+            entries, tables = _from_lists(root), [base]
         else:
             entries, folders, tables = _from_folder(base, root)
     except OSError as error:

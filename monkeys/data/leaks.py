@@ -9,13 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from .. import runtime
+from .layout import SPLIT_NAMES
 from .look import signatures_of
 from .manifest import Manifest, Row
 from .twins import matches
 
 log = logging.getLogger("monkeys")
-
-_SPLITS = {"train": "training", "val": "validation"}
 
 
 def leak_free(manifest: Manifest, split: str) -> np.ndarray:
@@ -42,7 +41,7 @@ def unseen(rows: Sequence[Row], root: Path, own: Manifest, split: str = "train",
             log.warning(
                 "%d of the %d %s images are not at %s as they were: of those, only byte-identical copies are "
                 "recognised (data.root in the run's config.yaml says where they are)",
-                *(gone, len(known), _SPLITS[split], own.root),
+                *(gone, len(known), SPLIT_NAMES[split], own.root),
             )
         free[left] = ~matches(mine, theirs)
     return free

@@ -18,8 +18,9 @@ from ..paths import expand_home
 from ..progress import progress
 from .audit import Audit, audit
 from .image import read_file
+from .layout import SPLIT_NAMES
 from .manifest import Manifest, build_manifest
-from .synthetic import SPLIT_FOLDERS, draw_set
+from .synthetic import draw_set
 
 KAGGLE = "slothkong/10-monkey-species"
 MARK = ".prepared.json"  # by which a repeated run knows the folder as its own
@@ -120,7 +121,7 @@ def _plan(examined: Audit) -> dict[str, tuple[str, str, int]]:
     for entry, record in zip(examined.source.entries, examined.records, strict=True):
         if not record.readable:
             continue
-        folder = f"{SPLIT_FOLDERS[entry.split or 'train']}/{_folder_name(entry.label)}"
+        folder = f"{SPLIT_NAMES[entry.split or 'train']}/{_folder_name(entry.label)}"
         place = f"{folder}/{PurePosixPath(entry.path).name}"
         if taken.get(place.casefold()) not in (None, entry.path):
             place = f"{folder}/{record.digest[:12]}-{PurePosixPath(entry.path).name}"
@@ -139,7 +140,7 @@ def _folder_name(label: str) -> str:
 
 def _check_content(out: Path, plan: dict[str, tuple[str, str, int]]) -> None:
     """UserError where `out` holds images of another source, or the disk is too small for the copy."""
-    for folder in SPLIT_FOLDERS.values():
+    for folder in SPLIT_NAMES.values():
         for path in sorted((out / folder).rglob("*")):
             place = path.relative_to(out).as_posix()
             if path.is_file() and not path.name.startswith(".") and place not in plan:

@@ -12,10 +12,10 @@ LOWEST, HIGHEST = 0.05, 20.0
 
 
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """The temperature that makes the labels [N] most likely when the logits [N, C] are divided by it.
+    """The temperature by which logits [N, C] are divided to make the labels [N] most likely: the posterior's mode.
 
-    Its logarithm is held to be normal around 0 with deviation 1 beforehand: of hundreds of labels that moves it by a
-    hundredth, but a few that are all right are no reason to be certain of everything. There is one best value.
+    The prior of its logarithm is normal, mean 0 and deviation 1: hundreds of labels outweigh it, but a few that are all
+    right are no reason to be certain of everything. Kept between 0.05 and 20.
     """
     from scipy.optimize import minimize_scalar
 

@@ -93,11 +93,11 @@ class Machine:
         self.stack: list[Any] = []
         self.marks: list[int] = []
         self.memo: dict[int, Any] = {}
-        self.may_make = 0  # bytes, of texts encoded and arrays: twice what the file holds
+        self.budget = 0  # bytes, of texts encoded and arrays: twice what the file holds
 
     def run(self, data: bytes | mmap.mmap) -> Any:
         """The object that the pickle describes; Refused, or ValueError, IndexError, TypeError … where it is damaged."""
-        self.may_make = 2 * len(data)
+        self.budget = 2 * len(data)
         for count, (opcode, argument, _) in enumerate(pickletools.genops(data)):  # type: ignore[arg-type]
             if count > MOST_INSTRUCTIONS:
                 raise Refused("it has far more parts than a network")
@@ -137,18 +137,18 @@ class Machine:
         if not any(function is known for known in _CALLS.values()) or type(arguments) is not tuple:
             raise Refused("it calls something that is not part of any weights")
         made = function(*arguments)
-        self._count(len(made) if type(made) is bytes else 0)
+        self._spend(len(made) if type(made) is bytes else 0)
         self.stack.append(made)
 
     def build(self) -> None:
         (state,) = self.last(1)
         if type(self.stack[-1]) not in (Dtype, Array) or type(state) is not tuple:
             raise Refused("it sets the state of something that is no array")
-        self._count(self.stack[-1].build(state))
+        self._spend(self.stack[-1].build(state))
 
-    def _count(self, made: int) -> None:
-        self.may_make -= made
-        if self.may_make < 0:
+    def _spend(self, made: int) -> None:
+        self.budget -= made
+        if self.budget < 0:
             raise Refused("it makes far more numbers than it holds")
 
     def set_items(self, items: list[Any]) -> None:

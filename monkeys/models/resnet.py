@@ -83,7 +83,7 @@ class ResNet(nn.Layer):
 
     `stem` "7x7" is one 7×7 convolution of stride 2; "3x3x3" is three 3×3 ones of 32, 32 and 64 filters, the first with
     the stride (arXiv 1812.01187). `zero_init` starts every block as its shortcut (last batch-norm scale 0):
-    ResNet-50 learned sooner with it, ResNet-18 ended worse, as Adam leaves it small (docs/LOG.md).
+    ResNet-50 learned sooner with it, ResNet-18 ended worse (docs/LOG.md).
     `project_first` puts a convolution on the first shortcut of 18 and 34 layers too, as PaddleClas does (others have it
     anyway). `drop_path` is the stochastic depth of the last block, falling linearly to 0 at the first.
     """

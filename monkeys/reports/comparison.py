@@ -105,7 +105,7 @@ def _result(name: str, metrics: Mapping[str, Any], history: Mapping[str, Sequenc
     values: dict[str, Any] = {field.name: metrics.get(field.name) for field in fields(Result)}
     values |= {
         "run": name,
-        **{key: round(value, 2) if value is not None else None for key, value in pace(history).items()},
+        **pace(history),
     }
     return Result(**values)
 

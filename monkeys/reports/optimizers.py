@@ -116,16 +116,16 @@ def markdown(rows: Sequence[Row], epochs: int) -> str:
     )
 
 
-def _quantile(values: Sequence[float], quarters: int) -> float:
-    """Quartile by linear interpolation; the standard library's makes NaN of an infinite value that has no weight."""
-    below, rest = divmod(quarters * (len(values) - 1), 4)
+def _quartile(values: Sequence[float], which: int) -> float:
+    """First or third quartile, interpolated; the standard library's makes NaN of an infinite value without weight."""
+    below, rest = divmod(which * (len(values) - 1), 4)
     ordered = sorted(values)
     return ordered[below] if not rest else ordered[below] * (1 - rest / 4) + ordered[below + 1] * (rest / 4)
 
 
 def _row(method: str, runs: Sequence[Run], rate: float | None) -> Row:
     finals = [_finite(run.losses[-1]) for run in runs]
-    low, high = _quantile(finals, 1), _quantile(finals, 3)
+    low, high = _quartile(finals, 1), _quartile(finals, 3)
     reached = statistics.median(_reached(run) for run in runs)
     return Row(
         method,

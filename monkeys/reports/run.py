@@ -96,8 +96,8 @@ def pace(history: Mapping[str, Sequence[float]]) -> dict[str, Any]:
         return dict.fromkeys(("epochs", "minutes", "img_per_s"))
     return {
         "epochs": int(history["epoch"][-1]),
-        "minutes": sum(history["seconds"]) / 60,
-        "img_per_s": statistics.median(history["img_per_s"]),
+        "minutes": round(sum(history["seconds"]) / 60, 2),
+        "img_per_s": round(statistics.median(history["img_per_s"]), 2),
     }
 
 

@@ -105,7 +105,7 @@ def _entry(run: Path, state: str) -> Entry:
         n=metrics.get("n"),
         leak_free=metrics.get("top1_leak_free"),
         n_leak_free=metrics.get("n_leak_free"),
-        **{key: round(value, 2) if value is not None else None for key, value in pace(history).items()},
+        **pace(history),
         state=state,
     )
 

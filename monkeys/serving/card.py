@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from .. import atomic
+from ..data.layout import SPLIT_NAMES
 from ..data.manifest import Manifest, Row
-from ..errors import UserError
 from .examinations import examinations
 from .held_out import read_classes
-
-_SPLITS = {"train": "training", "val": "validation", "test": "test"}
 
 _PICTURE = """\
 import json
@@ -95,8 +92,8 @@ def _purpose(record: Mapping[str, Any], rows: Sequence[Row]) -> str:
 
 def _data(record: Mapping[str, Any], rows: Sequence[Row]) -> str:
     counts = Counter((row.label, row.split) for row in rows)
-    splits = [split for split in _SPLITS if any(row.split == split for row in rows)]
-    head = ["class", *(f"{_SPLITS[split]} images" for split in splits)]
+    splits = [split for split in SPLIT_NAMES if any(row.split == split for row in rows)]
+    head = ["class", *(f"{SPLIT_NAMES[split]} images" for split in splits)]
     table = [[_cell(item["name"]), *(counts[item["id"], split] for split in splits)] for item in record["classes"]]
     total = ["**together**", *(sum(row.split == split for row in rows) for split in splits)]
     pictures = len({row.group for row in rows})
@@ -106,13 +103,13 @@ def _data(record: Mapping[str, Any], rows: Sequence[Row]) -> str:
 
 def _figures(run: Path) -> str:
     """Every examination of the exported weights in the run folder, each with its intervals and its remarks."""
-    found = {folder.name: _read(folder / "metrics.json") for folder in examinations(run)}
+    found = {folder.name: atomic.read_json(folder / "metrics.json") for folder in examinations(run)}
     if not found:
         return "None: the run was not examined yet (`tools/eval.py` does that)."
     head = ["images", "n", "top-1 (95 % interval)", "leak-free top-1 (95 % interval)", "top-5", "macro F1"]
     table = [
         [
-            _SPLITS.get(m["split"], _cell(m["split"]))
+            SPLIT_NAMES.get(m["split"], _cell(m["split"]))
             + (", test-time augmentation" if name.endswith("-tta") else "")
             + ("¹" if m["selected_on_this_split"] else ""),
             m["n"],
@@ -197,10 +194,3 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 def _cell(text: str) -> str:
     """A class's name as Markdown shows it on one line."""
     return " ".join(text.replace("|", "\\|").replace("<", "&lt;").replace("_", " ").split())
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read: {error}") from None

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from ...errors import UserError
 from ...progress import progress
 from ...runtime import usable_cores
+from ..layout import SPLIT_NAMES
 from ..pool import in_processes
 from .anatomy import draw_monkey
 from .nuisance import Nuisance, draw_nuisance
 from .scene import backdrop, cover, develop
 from .species import SPECIES, label_table
 
-SPLIT_FOLDERS = {"train": "training", "val": "validation", "test": "test"}
 LABEL_TABLE = "monkey_labels.txt"
 _WORK_SIDE = 440  # drawn at most this large (square root of the area), then enlarged: drawing is what takes time
 
@@ -37,7 +37,7 @@ class Draft:
 
     def generator(self) -> np.random.Generator:
         """Randomness that no other picture shares."""
-        split = tuple(SPLIT_FOLDERS).index(self.split)
+        split = tuple(SPLIT_NAMES).index(self.split)
         return np.random.default_rng((self.seed, split, self.species, self.index))
 
     def nuisance(self) -> Nuisance:
@@ -58,7 +58,7 @@ class Draft:
         """Where the picture lies in its set, e.g. training/n0/n0-train-0007.jpg."""
         label = SPECIES[self.species].id
         name = f"{label}-{self.split}-{self.index:04d}{self.nuisance().suffix}"
-        return Path(SPLIT_FOLDERS[self.split], label, name)
+        return Path(SPLIT_NAMES[self.split], label, name)
 
     def save(self, root: Path) -> None:
         """Draw the picture and write it under `root`, whose folders exist. Raises OSError."""
@@ -83,7 +83,7 @@ def draw_set(
     depend on it. Nothing is left behind unless all is drawn. Raises UserError if `out` holds anything already.
     """
     _check(out, per_class, sizes)
-    splits = [split for split in SPLIT_FOLDERS if per_class.get(split, 0)]
+    splits = [split for split in SPLIT_NAMES if per_class.get(split, 0)]
     drafts = [
         Draft(seed, split, species, index, sizes)
         for split in splits
@@ -107,9 +107,9 @@ def draw_set(
 
 
 def _check(out: Path, per_class: Mapping[str, int], sizes: tuple[int, int]) -> None:
-    unknown = sorted(set(per_class) - set(SPLIT_FOLDERS))
+    unknown = sorted(set(per_class) - set(SPLIT_NAMES))
     if unknown:
-        raise UserError(f"unknown split {unknown[0]!r}; there are: {', '.join(SPLIT_FOLDERS)}")
+        raise UserError(f"unknown split {unknown[0]!r}; there are: {', '.join(SPLIT_NAMES)}")
     if min(per_class.values(), default=0) < 0 or not any(per_class.values()):
         raise UserError(f"pictures per class must be counts, at least one of them above 0, not {dict(per_class)}")
     if not 64 <= sizes[0] <= sizes[1]:
