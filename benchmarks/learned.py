@@ -2,10 +2,11 @@
 
     python benchmarks/learned.py runs/confirm_1h/an_hour-1 runs/confirm_1h/an_hour-2 --out learned
 
-Prints each class's recall (mean ± deviation over the runs) and precision, the pairs that are confused, calibration, and
-how much is seen of the border; OUT has the pictures, each run's `eval-val-last/cam.png` where it looks. A photograph
-counts once for each run that holds it out. For calibration each half of a run's photographs is scaled by the
-temperature that fits the other half, copies in one half, so that nothing is fitted to what is measured.
+Prints top-1 with each picture counted once, each class's recall (mean ± deviation over the runs) and precision, the
+pairs that are confused, calibration, and how much is seen of the border; OUT has the pictures, each run's
+`eval-val-last/cam.png` where it looks. A photograph counts once for each run that holds it out. For calibration each
+half of a run's photographs is scaled by the temperature that fits the other half, copies in one half, so that nothing
+is fitted to what is measured.
 """
 
 from __future__ import annotations
@@ -47,11 +48,13 @@ def main() -> None:
     if any(one.network.classes != classes for one in found):
         parse.error("these runs do not have the same classes")
     by_run = [answers(one.predictions, classes) for one in found]
+    groups = [[row.group for row in one.images.rows] for one in found]
     plain = [row for rows in by_run for row in rows]
-    fitted = [half for one in found for half in halves(one.predictions, [row.group for row in one.images.rows])]
+    fitted = [half for one, of in zip(found, groups, strict=True) for half in halves(one.predictions, of)]
     scaled = [row for half, temperature in fitted for row in answers(half, classes, temperature)]
     temperatures = [temperature for _, temperature in fitted]
-    print(f"{len(plain)} answers on {len({row.path for row in plain})} different files")
+    print(f"{len(plain)} answers on {len({row.path for row in plain})} files, {len(set().union(*groups))} pictures")
+    print("top-1, each picture once:", ", ".join(map(once, by_run, groups)))
     print(class_table(by_run, classes))
     print("\n".join(confused(plain, {info.id: info.name for info in classes})))
     print(calibration("as trained", plain))
@@ -72,6 +75,14 @@ def halves(predictions: Predictions, groups: Sequence[str]) -> Iterable[tuple[Pr
             leak_free=predictions.leak_free[chosen],
         )
         yield half, fit_temperature(predictions.logits[~mine], predictions.labels[~mine])
+
+
+def once(rows: Sequence[Answer], groups: Sequence[str]) -> str:
+    """Top-1 with copies of a picture counted as one, right by the share of them that is."""
+    right: dict[str, list[bool]] = {}
+    for row, group in zip(rows, groups, strict=True):
+        right.setdefault(group, []).append(row.correct)
+    return f"{statistics.fmean(map(statistics.fmean, right.values())):.1%} of {len(right)}"
 
 
 def class_table(runs: Sequence[Sequence[Answer]], classes: Sequence[Named]) -> str:

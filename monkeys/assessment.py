@@ -96,8 +96,12 @@ def assess(
         leak_free=images.leak_free,
     )
     selected = images.from_validation and (weights == "best" or _watches_validation(config))
-    calibrated = weights == "best" and not tta  # when training ended
-    temperature = network.temperature if calibrated else _fitted_temperature(network, run, config, tta)
+    if weights == "best" and not tta:
+        temperature = network.temperature  # calibrated when training ended
+    elif source is None and split == "val" and not sample:
+        temperature = best_temperature(predictions.logits, predictions.labels)
+    else:
+        temperature = _own_temperature(network, run, config, tta)
     metrics = evaluate_predictions(predictions, network.classes, split=name, selected=selected, temperature=temperature)
     target = out or run / f"eval-{name}{'-last' if weights == 'last' else ''}{'-tta' if tta else ''}"
     write_evaluation(
@@ -141,14 +145,22 @@ def _look(out: Path, network: Network, images: Images, predictions: Predictions,
 def fit_temperature(run: Path) -> float:
     """Calibrate the run's network on its validation split and save the temperature with the weights."""
     network, config = load_network(run), load_config(run / "config.yaml")
-    temperature = _fitted_temperature(network, run, config)
+    images = own_images(run, config, "val")
+    temperature = best_temperature(_logits(network, images, config), images.labels(network))
     atomic.write_json(run / RECORD, read_record(run) | {"temperature": temperature})
     return temperature
 
 
-def _fitted_temperature(network: Network, run: Path, config: Config, tta: bool = False) -> float:
-    """What makes confidence on the run's validation split fit best; a mean of views has one of its own."""
-    images = own_images(run, config, "val")
+def _own_temperature(network: Network, run: Path, config: Config, tta: bool) -> float:
+    """What makes confidence on the run's validation split fit best: last weights, and means of views, have their own.
+
+    Where the run's photographs are gone, that of the best weights and single views, with a warning.
+    """
+    try:
+        images = own_images(run, config, "val")
+    except UserError as error:
+        log.warning("%s; so loss and calibration error go by the temperature of best weights and single views", error)
+        return network.temperature
     return best_temperature(_logits(network, images, config, tta), images.labels(network))
 
 

@@ -23,7 +23,7 @@ from .settings import Config
 # A date such as 2001-13-41 is a ValueError, endless brackets are a RecursionError.
 NOT_YAML = (yaml.YAMLError, ValueError, RecursionError)
 
-__all__ = ["Config", "described_settings", "load_config", "read_yaml", "to_yaml", "valid_keys"]
+__all__ = ["Config", "described_settings", "load_config", "read_yaml", "run_name", "to_yaml", "valid_keys"]
 
 
 def load_config(
@@ -42,7 +42,7 @@ def load_config(
     faults = [fault for text in overrides if (fault := _override(tree, text))]
     run = tree.setdefault("run", {})
     if isinstance(run, dict) and not run.get("name"):
-        run["name"] = re.sub(r"[^\w.-]+", "-", path.stem).strip("-")  # what may name a folder
+        run["name"] = run_name(path)
     try:
         config = Config.model_validate(tree)
     except ValidationError as error:
@@ -52,6 +52,12 @@ def load_config(
         place = f"{path} with -o" if overrides else str(path)
         raise UserError(f"{place}: {faults[0]}" if len(faults) == 1 else "\n  ".join([f"{place}:", *faults]))
     return config
+
+
+def run_name(config: Path) -> str:
+    """What a run is called whose configuration does not say: its file, with dashes for what names no folder."""
+    usable = re.sub(r"[^\w.-]+", "-", config.stem)
+    return config.stem if usable == config.stem else usable.strip("-") or config.stem
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -71,12 +77,15 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return tree
 
 
+_MERGE = "tag:yaml.org,2002:merge"  # of `<<: *other`, whose keys those that stand here replace
+
+
 class _Loader(yaml.SafeLoader):
     """Plain data only, and no key twice, of which YAML's own loader keeps the last without a word."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """A mapping; ConstructorError where one of its keys stands there twice."""
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value if key.tag != _MERGE]
         mapping = super().construct_mapping(node, deep)
         for key, count in Counter(keys).items():
             if count > 1:
@@ -115,7 +124,7 @@ def _override(tree: dict[str, Any], text: str) -> str | None:
 def _as_typed(key: str, value: str) -> bool:
     """Whether a name or a path is given: taken as typed, since YAML makes 2020 a number and cuts at ` #`.
 
-    One of several names may stand without brackets; `null` is no path where there may be none.
+    One of several names may stand without brackets; `null` is neither where there may be none.
     """
     kind: Any = Config
     for part in key.split("."):
@@ -126,7 +135,8 @@ def _as_typed(key: str, value: str) -> bool:
         return False
     if get_origin(kind) is tuple:
         return not value.startswith("[")
-    return value != "null" or NoneType not in kinds
+    nothing = ("null",) if Path in kinds else ("null", "~")  # ~ is the home folder
+    return value not in nothing or NoneType not in kinds
 
 
 def _scalar(text: str) -> Any:

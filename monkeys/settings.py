@@ -71,7 +71,7 @@ class DataConfig(Section):
     split_seed: NonNegativeInt = Field(0, lt=2**32, description="of the drawn splits")
     grouped: bool = Field(True, description="copies of one picture stay in one split")
     exclude: Names = Field(
-        (), description="paths relative to root that are left out, e.g. one_class or [one_class, a/b.jpg]"
+        (), description="left out: paths in root, or names wherever they are, e.g. one_class or [one_class, a/b.jpg]"
     )
     odd: Names = Field((), description="kinds of odd files that are left out, e.g. animated, tiny")
     skip_unreadable: bool = Field(False, description="leave unreadable files out instead of stopping")

@@ -137,6 +137,11 @@ def test_help_and_mistakes_answer_without_importing_anything_heavy():
     assert len(done.stderr.strip().splitlines()) == 1
 
 
+def test_runs_are_compared_without_paddle():
+    program = "import sys, monkeys.reports.comparison, monkeys.reports.sweep; sys.exit('paddle' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False).returncode == 0
+
+
 @pytest.mark.parametrize("tool", sorted(path.stem for path in (ROOT / "tools").glob("*.py")))
 def test_every_tool_explains_itself(tool):
     done = subprocess.run(

@@ -82,6 +82,7 @@ def test_overrides_are_typed_by_the_field(write):
         ("run.name=1e3", "run", "name", "1e3"),
         ("model.pretrained=null", "model", "pretrained", "null"),
         ("data.cache_dir=null", "data", "cache_dir", None),
+        ("model.layers=~", "model", "layers", None),
     ],
 )
 def test_names_and_paths_are_taken_as_typed(write, override, section, key, meant):
@@ -187,3 +188,11 @@ def test_several_names_stand_in_brackets(write):
 
 def test_a_file_name_that_no_run_can_have(write):
     assert load_config(write("", "monkeys_cpu (1).yaml")).run.name == "monkeys_cpu-1"
+    assert load_config(write("", "usable-.yaml")).run.name == "usable-"
+    with pytest.raises(UserError, match=r"run\.name"):
+        load_config(write("", "().yaml"))
+
+
+def test_a_section_may_take_over_another(write):
+    schedule = load_config(write("optim: {schedule: {<<: {name: step, drop_period: 4}, name: plateau}}")).optim.schedule
+    assert (schedule.name, schedule.drop_period) == ("plateau", 4)

@@ -291,6 +291,12 @@ def test_a_name_without_a_slash_is_excluded_wherever_it_is(tmp_path: Path) -> No
     kept = ["train/a/1.jpg", "train/b/1.jpg", "val/a/3.jpg"]
     assert sorted(path for path, _, _ in found(root, tmp_path, ("docs",))) == kept
     assert len(found(root, tmp_path, ("val/docs",))) == 4
+    assert len(found(root, tmp_path, ("1.*",))) == 5  # a pattern is one of paths
+
+
+def test_a_pattern_is_excluded_where_its_path_is(tmp_path: Path) -> None:
+    root = touch(tmp_path / "set", "cats/1.jpg", "cows/1.jpg", "dogs/cam_01.jpg", "dogs/2.jpg")
+    assert sorted(path for path, _, _ in found(root, tmp_path, ("c*",))) == ["dogs/2.jpg", "dogs/cam_01.jpg"]
 
 
 def test_a_list_beside_folders(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -46,6 +46,11 @@ def test_errors_of_both_directions_are_one_pair():
     ]
 
 
+def test_copies_count_as_one_picture():
+    rows = answers(predictions([0, 0, 1, 2], np.eye(3)[[0, 1, 1, 0]]), CLASSES)
+    assert learned.once(rows, ["a", "a", "b", "c"]) == "50.0% of 3"  # a half, one, and none
+
+
 def test_the_line_of_calibration():
     probability = np.array([[0.8, 0.1, 0.1], [0.8, 0.1, 0.1], [0.1, 0.8, 0.1], [0.1, 0.8, 0.1]])
     rows = answers(predictions([0, 0, 1, 0], np.log(probability)), CLASSES)  # three of four right, 80 % sure

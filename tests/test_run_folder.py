@@ -113,13 +113,15 @@ def test_no_force_gives_an_optimizer_the_state_of_another(folder):
 
 def test_what_a_run_did_not_write_survives_overwriting(tmp_path):
     run = RunFolder(tmp_path / "run")
-    mine = ("eval-notes/mine.txt", "eval-val.txt", "eval-val/mine.txt", "plots/thesis.pdf", "export/mine.txt")
+    mine = (
+        *("eval-notes/mine.txt", "eval-val.txt", "eval-val/mine.txt", "plots/thesis.pdf", "export/mine.txt"),
+        *("eval-mine/metrics.json", "export/mine/README.md", "export/mine/model.py", "export/mine/model.onnx/x"),
+    )
     own = (
         "config.yaml",
         "best.safetensors",
-        "eval-val/predictions.csv",
-        "eval-test/cam.png",
-        "export/paddle/model.json",
+        *(f"{folder}/{name}" for folder in ("eval-val", "eval-test") for name in ("predictions.csv", "per_class.csv")),
+        *("eval-test/cam.png", "export/paddle/model.json", "export/paddle/network.json"),
     )
     for name in mine + own:
         (run.path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -132,3 +134,23 @@ def test_what_a_run_did_not_write_survives_overwriting(tmp_path):
     assert left == set(mine)
     assert not (run.path / "eval-test").exists()
     assert not run.checkpoint({}, {}, force=False)  # of the run before, by way of the link
+
+
+def test_overwriting_leaves_what_is_linked_into_a_run(tmp_path):
+    other = (
+        "eval-val/predictions.csv",
+        "eval-val/per_class.csv",
+        "served/paddle/network.json",
+        "served/paddle/README.md",
+    )
+    for name in other:
+        (tmp_path / "other" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "other" / name).write_text("x")
+    run = RunFolder(tmp_path / "run")
+    run.path.mkdir()
+    (run.path / "config.yaml").write_text("x")
+    (run.path / "eval-b").symlink_to(tmp_path / "other" / "eval-val")
+    (run.path / "export").symlink_to(tmp_path / "other" / "served")
+    run.clear()
+    assert not run.holds_run
+    assert all((tmp_path / "other" / name).exists() for name in other)

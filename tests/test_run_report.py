@@ -10,7 +10,8 @@ import pytest
 from invented_runs import history, write_run
 
 from monkeys.errors import UserError
-from monkeys.reports.run import pace, read_history, write_run_report
+from monkeys.reports.history import pace, read_history
+from monkeys.reports.run import write_run_report
 from monkeys.serving.engine import digest
 from monkeys.serving.examinations import examinations, note_network
 from monkeys.serving.network import WEIGHTS
@@ -79,7 +80,7 @@ def test_figures_of_older_metrics_are_left_out(tmp_path, finished):
     assert "chosen on these very images" not in text_of(run)
 
 
-def test_the_test_split_comes_first(tmp_path):
+def test_the_test_split_comes_first(tmp_path, caplog):
     (tmp_path / WEIGHTS).write_bytes(b"weights")
     for name in ("eval-val", "eval-zoo", "eval-test", "eval-broken", "eval-val-last", "eval-unknown"):
         (tmp_path / name).mkdir()
@@ -88,6 +89,7 @@ def test_the_test_split_comes_first(tmp_path):
         if name != "eval-broken":
             (tmp_path / name / "metrics.json").write_text("{}")
     assert [folder.name for folder in examinations(tmp_path)] == ["eval-test", "eval-zoo", "eval-val"]
+    assert [record.args[0].name for record in caplog.records] == ["eval-unknown"]  # left out, which is said
 
 
 def test_what_was_said_of_earlier_weights_is_not_said_of_better_ones(tmp_path, finished):
@@ -114,7 +116,12 @@ def test_a_history_from_a_spreadsheet_and_a_damaged_one(tmp_path):
     path.write_text("\ufeff" + history(2), encoding="utf-8")
     assert read_history(path)["epoch"] == [1, 2]
     lines = history(2).splitlines()
-    for text in (f"{lines[0]}\n{lines[1]},7\n", "step,lr\n1,2\n", f"{lines[0]}\n{lines[1].replace('0.5', 'half')}\n"):
+    for text in (
+        f"{lines[0]}\n{lines[1]},7\n",
+        "step,lr\n1,2\n",
+        "epoch,lr\n1,2\n",
+        f"{lines[0]}\n{lines[1].replace('0.5', 'half')}\n",
+    ):
         path.write_text(text, encoding="utf-8")
         with pytest.raises(UserError, match=r"history\.csv is damaged"):
             read_history(path)

@@ -78,6 +78,10 @@ def test_what_a_sweep_refuses(configs, tmp_path, capsys):
     out = ["--out", str(tmp_path / "out")]
     assert sweep.main(["a/x.yaml", "b/x.yaml", *out]) == 2
     assert "two configurations are named x" in capsys.readouterr().err
+    assert sweep.main(["a/x y.yaml", "x-y.yaml", *out]) == 2
+    assert "two configurations are named x-y" in capsys.readouterr().err
+    assert sweep.main([str(tmp_path / "x y.yaml"), *out]) == 2
+    assert "no such configuration file" in capsys.readouterr().err
     assert sweep.main(["a.yaml", *out, "-o", "run.name=mine"]) == 2
     assert "run.name=mine" in capsys.readouterr().err
     (tmp_path / "file").write_text("")

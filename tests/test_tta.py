@@ -70,7 +70,7 @@ def test_eval_uses_the_sizes_that_the_network_takes(tmp_path, monkeypatch, model
     layers = "conv3-4 maxpool2 fc3 softmax" if model == "plain" else None
     _, run = make_run(tmp_path, model=model, layers=layers)
     assert eval_command.main([str(run), "--tta"]) == 0
-    assert used == [(32,) if model == "plain" else (32, 64)] * 2  # examined, and calibrated
+    assert used == [(32,) if model == "plain" else (32, 64)]  # examined and calibrated by the same answers
     assert (run / "eval-val-tta" / "metrics.json").exists()
 
 
@@ -86,3 +86,12 @@ def test_the_mean_of_views_has_a_temperature_of_its_own(tmp_path):
     labels = images.labels(network)
     logits = predict_with_tta(network.model, [Batch(seen, np.eye(3, dtype=np.float32)[labels], labels)], (32, 64))
     assert views["temperature"] == pytest.approx(fit_temperature(logits, labels), rel=1e-3)
+
+
+def test_other_photographs_can_be_examined_where_those_of_training_are_gone(tmp_path, caplog):
+    photos, run = make_run(tmp_path)
+    photos.rename(tmp_path / "others")
+    assert eval_command.main([str(run), "--data", str(tmp_path / "others"), "--tta"]) == 0
+    assert "no photographs at" in caplog.text
+    assert "the temperature of best weights and single views" in caplog.text
+    assert json.loads((run / "eval-others-tta" / "examined.json").read_text())["temperature"] == TEMPERATURE

@@ -32,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
     parse.add_argument("--epochs", type=int, default=200, help="steps of each method (default: 200)")
     parse.add_argument("--seeds", type=int, default=10, help="starting points of each method (default: 10)")
     parse.add_argument("--methods", nargs="+", default=list(METHODS), metavar="NAME", help=", ".join(METHODS))
-    parse.add_argument("--model", default=IRIS, help="only iris can be compared; for others the reason is given")
+    parse.add_argument("--model", default=IRIS, help="iris; of any other it says why it is not compared")
     parse.add_argument("--tune", action="store_true", help="search the rates of first-order methods anew")
     return parse
 

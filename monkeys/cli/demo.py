@@ -25,7 +25,7 @@ def parser() -> argparse.ArgumentParser:
     parse = argparse.ArgumentParser(prog="demo", description="A page to try a trained network in the browser.")
     parse.add_argument("run", type=Path, help="run folder")
     parse.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 lets other machines in")
-    parse.add_argument("--port", type=int, default=7860, help="7860")
+    parse.add_argument("--port", type=int, default=7860, help="port to listen on (7860)")
     return parse
 
 

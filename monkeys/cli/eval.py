@@ -31,7 +31,7 @@ def parser() -> argparse.ArgumentParser:
         "--weights",
         choices=("best", "last"),
         default="best",
-        help="of the epoch that validated best, or of the last epoch, which nothing was chosen by",
+        help="of the epoch with the best validation, or of the last one, which was not chosen (best)",
     )
     parse.add_argument(
         "--engine",
@@ -74,6 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.sample:
         say(f"a sample: {done.out} holds {len(done.images.rows)} images until it is evaluated again without --sample")
     say(f"written: {done.out}")
-    if not args.out and (args.run / "report.html").exists():  # else the run is not finished, and will write it
+    shown = args.weights == "best" and not args.out
+    if shown and (args.run / "report.html").exists():  # else the run is not finished, and will write it
         say(f"renewed: {write_run_report(args.run)}")
     return DONE

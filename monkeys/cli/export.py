@@ -24,7 +24,10 @@ def parser() -> argparse.ArgumentParser:
     )
     parse.add_argument("run", type=Path, help="run folder")
     parse.add_argument(
-        "--format", choices=FORMATS, default="paddle", help="for paddle.inference, for onnxruntime, or weights alone"
+        "--format",
+        choices=FORMATS,
+        default="paddle",
+        help="of paddle.inference (default), of onnxruntime, or weights alone",
     )
     parse.add_argument("--out", type=Path, help="folder to write (RUN/export/<format>)")
     parse.add_argument(

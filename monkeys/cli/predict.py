@@ -34,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
     parse.add_argument(
         "paths", nargs="+", help="files, folders, @LIST (a file of paths), or - (paths on standard input)"
     )
-    parse.add_argument("--topk", type=int, default=3, metavar="K", help="classes per photograph")
+    parse.add_argument("--topk", type=int, default=3, metavar="K", help="classes per photograph (3)")
     parse.add_argument(
         "--out",
         type=Path,

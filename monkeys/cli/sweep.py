@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .. import atomic
-from ..config import load_config
+from ..config import load_config, run_name
 from ..errors import WRONG_INPUT, UserError
 from ..launch import run_alone
 from . import DONE, SIGINT_EXIT, entry, override_argument, say, train_command
@@ -42,10 +42,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     for number, path in enumerate(args.configs, start=1):
         log.info("%d/%d %s", number, len(args.configs), path)
         settings = [*args.override, *_name_and_folder(path, args.out)]
-        codes[path.stem] = run_alone(train_command(["-c", str(path), "--resume", "auto", "-o", *settings]))
-        if codes[path.stem] in (SIGINT_EXIT, SIGTERM_EXIT):
+        name = run_name(path)
+        codes[name] = run_alone(train_command(["-c", str(path), "--resume", "auto", "-o", *settings]))
+        if codes[name] in (SIGINT_EXIT, SIGTERM_EXIT):
             log.warning("the same sweep command goes on from there")
-            return codes[path.stem]
+            return codes[name]
     if set(codes.values()) == {WRONG_INPUT}:
         raise UserError(
             "nothing was trained: each configuration's reason stands above; "
@@ -60,11 +61,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _name_and_folder(config: Path, out: Path) -> list[str]:
-    return [f"run.name={config.stem}", f"run.dir={out}"]
+    return [f"run.name={run_name(config)}", f"run.dir={out}"]
 
 
 def _check(configs: Sequence[Path], overrides: Sequence[str], out: Path) -> None:
-    twice = [stem for stem, count in Counter(path.stem for path in configs).items() if count > 1]
+    twice = [name for name, count in Counter(map(run_name, configs)).items() if count > 1]
     if twice:
         raise UserError(f"two configurations are named {twice[0]}: each becomes the run folder of its name")
     own = [text for text in overrides if text.partition("=")[0] in _NAMED_HERE]

@@ -29,6 +29,7 @@ CHOICES: dict[str, Mapping[str, object]] = {
 LISTS = ("models", "optimizers", "schedules", "recipes", "settings")
 _SECOND_ORDER = "second order, for small networks: `compare_optimizers.py --model resnet18` says why"
 HINTS = dict.fromkeys(SECOND_ORDER, _SECOND_ORDER)
+_RESUME = "go on where the run stopped, begin it where there is none; force: though data or settings are others"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -36,10 +37,10 @@ def parser() -> argparse.ArgumentParser:
     parse = argparse.ArgumentParser(prog="train", description="Train a fine-grained image classifier.")
     config_arguments(parse)
     existing = parse.add_mutually_exclusive_group()
-    existing.add_argument("--resume", choices=("auto", "force"), default="", help="go on with a run where it stopped")
+    existing.add_argument("--resume", choices=("auto", "force"), default="", help=_RESUME)
     existing.add_argument("--overwrite", action="store_true", help="replace a run of the same name")
     parse.add_argument("--find-lr", action="store_true", help="100 steps of a learning-rate range test, no training")
-    parse.add_argument("--out", type=Path, metavar="DIR", help="of --find-lr (<run folder>-lr)")
+    parse.add_argument("--out", type=Path, metavar="DIR", help="where --find-lr writes (<run folder>-lr)")
     parse.add_argument("--list", choices=LISTS, help="print the names that a configuration may use")
     return parse
 

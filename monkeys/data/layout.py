@@ -112,10 +112,10 @@ def _without(entries: list[Entry], folders: dict[str, str], exclude: Sequence[st
 def _excluded(path: str, exclude: Sequence[str]) -> bool:
     if not exclude:
         return False
-    parts = PurePosixPath(path).parts
-    candidates = [path, *(str(parent) for parent in PurePosixPath(path).parents), *parts]
-    patterns = [pattern.rstrip("/") for pattern in exclude]  # or a path itself, brackets and all
-    return any(path == pattern or fnmatchcase(path, pattern) for pattern in patterns for path in candidates)
+    parents = [path, *(str(parent) for parent in PurePosixPath(path).parents)]
+    plain = {*parents, *PurePosixPath(path).parts}  # taken as they stand, brackets and all
+    patterns = [pattern.rstrip("/") for pattern in exclude]
+    return any(pattern in plain or any(fnmatchcase(one, pattern) for one in parents) for pattern in patterns)
 
 
 def _from_folder(base: Path, root: Path) -> tuple[list[Entry], dict[str, str], list[Path]]:

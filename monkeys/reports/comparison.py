@@ -17,7 +17,7 @@ from ..errors import UserError
 from ..evaluation.metrics import Answer, mcnemar, read_predictions
 from . import plots
 from .comparison_tables import Pair, Result, markdown
-from .run import pace, read_history, read_json
+from .history import pace, read_history, read_json
 
 log = logging.getLogger("monkeys")
 

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import statistics
 from collections import Counter
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .. import atomic
 from ..config import read_yaml
-from ..errors import UserError
 from ..evaluation.metrics import read_predictions
 from ..serving.examinations import examinations
 from . import plots
+from .history import pace, read_history, read_json
 from .page import inline, write_page
 
 _EVALUATION_PICTURES = ("confusion_matrix", "per_class", "reliability", "errors", "samples", "cam")
@@ -47,26 +43,6 @@ def write_run_report(run: Path) -> Path:
     return write_page("run.html", context, run / "report.html")
 
 
-def read_history(path: Path) -> dict[str, list[float]]:
-    """Columns of history.csv as numbers; a line that is still being written is left out."""
-    if not path.exists():
-        return {"epoch": []}
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = [row for row in csv.DictReader(file) if all(row.values())]
-        history = {name: [float(row[name]) for row in rows] for name in rows[0]} if rows else {"epoch": []}
-    except (ValueError, TypeError, csv.Error) as error:
-        raise UserError(f"{path} is damaged: {error}") from None
-    if "epoch" not in history:
-        raise UserError(f"{path} is damaged: it has no column `epoch`")
-    return history
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object, empty where there is no such file."""
-    return atomic.read_json(path) if path.exists() else {}
-
-
 def _evaluation(folder: Path, run: Path) -> dict[str, Any]:
     metrics = read_json(folder / "metrics.json")
     confused = _most_confused(folder / "predictions.csv", {row["id"]: row["name"] for row in metrics["per_class"]})
@@ -88,17 +64,6 @@ def _most_confused(path: Path, names: dict[str, str], most: int = 5) -> list[tup
         (names.get(true, true), names.get(predicted, predicted), count)
         for (true, predicted), count in counts.most_common(most)
     ]
-
-
-def pace(history: Mapping[str, Sequence[float]]) -> dict[str, Any]:
-    """Epochs, minutes of training, and the median of the epochs' images per second; None where nothing is told."""
-    if not history["epoch"]:
-        return dict.fromkeys(("epochs", "minutes", "img_per_s"))
-    return {
-        "epochs": int(history["epoch"][-1]),
-        "minutes": round(sum(history["seconds"]) / 60, 2),
-        "img_per_s": round(statistics.median(history["img_per_s"]), 2),
-    }
 
 
 def _shown(tree: dict[str, Any], indent: str = "") -> str:

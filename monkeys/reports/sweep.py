@@ -11,8 +11,8 @@ from typing import Any
 
 from .. import atomic
 from ..config import read_yaml
+from .history import pace, read_history, read_json
 from .plots_sweep import plot_sweep
-from .run import pace, read_history, read_json
 
 # accuracies that the report on plain networks gives; its first three networks come without a list of layers
 REPORTED = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from .. import atomic
@@ -9,6 +10,8 @@ from .engine import digest
 from .network import WEIGHTS
 
 MARK = "examined.json"
+
+log = logging.getLogger("monkeys")
 
 
 def note_network(folder: Path, weights: str, best_sha256: str, temperature: float) -> None:
@@ -23,8 +26,11 @@ def examinations(run: Path) -> list[Path]:
     """
     if not (run / WEIGHTS).exists():
         return []
-    now = digest(run / WEIGHTS)
-    found = [path.parent for path in sorted(run.glob("eval-*/metrics.json")) if _is_of(path.parent, now)]
+    now, folders = digest(run / WEIGHTS), [path.parent for path in sorted(run.glob("eval-*/metrics.json"))]
+    found = [folder for folder in folders if _is_of(folder, now)]
+    for folder in folders:
+        if folder not in found and "-last" not in folder.name:
+            log.warning("%s is left out: made of other weights, or by an earlier version; examine anew", folder)
     return sorted(found, key=lambda folder: {"eval-test": 0, "eval-val": 2}.get(folder.name, 1))
 
 

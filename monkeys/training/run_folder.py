@@ -18,13 +18,22 @@ from .checkpoint import Checkpoints, Tensors
 FILES = (
     *("config.yaml", "environment.json", "classes.json", "manifest.csv", "history.csv", "metrics.json", "report.html"),
     *("best.safetensors", "best.json", "vdlrecords.*"),
-    *("last/step-*.json", "last/step-*.safetensors", "last/finished.json", "plots/curves.png"),
-    *(f"eval-*/{name}.csv" for name in ("predictions", "per_class", "confusion_matrix", "reliability")),
-    *(f"eval-*/{name}.json" for name in ("metrics", "cam", "examined")),
-    *(f"eval-*/{name}.png" for name in ("confusion_matrix", "per_class", "reliability", "errors", "samples", "cam")),
-    *("export/*/README.md", "export/*/network.json", "export/*/best.safetensors", "export/*/model.*"),
 )
-FOLDERS = ("last", "plots", "eval-*", "export/*", "export")  # removed once they are empty
+PARTS = {
+    "last": ("step-*.json", "step-*.safetensors", "finished.json"),
+    "plots": ("curves.png",),
+    "eval-*": (
+        *(f"{name}.csv" for name in ("predictions", "per_class", "confusion_matrix", "reliability")),
+        *(f"{name}.json" for name in ("metrics", "cam", "examined")),
+        *(f"{name}.png" for name in ("confusion_matrix", "per_class", "reliability", "errors", "samples", "cam")),
+    ),
+    "export/*": (
+        *("README.md", "network.json", "best.safetensors", "model.onnx"),
+        *("model.json", "model.pdmodel", "model.pdiparams", "model.pdiparams.info"),
+    ),
+}
+FOLDERS = (*PARTS, "export")  # removed once they are empty
+_MARKS = {"eval-*": ("predictions.csv", "per_class.csv"), "export/*": ("network.json",)}  # without them: not a run's
 
 
 @dataclass(frozen=True)
@@ -84,7 +93,7 @@ class RunFolder:
         """UserError where the folder is none of a run, and holds what a run would take for its own."""
         if self.holds_run or (self.path / ".lock").exists():
             return
-        written = (path for pattern in FILES + FOLDERS for path in self.path.glob(pattern))
+        written = (path for pattern in (*FILES, *FOLDERS) for path in self.path.glob(pattern))
         found = sorted({path.relative_to(self.path).parts[0] for path in written})
         if found:
             raise UserError(
@@ -94,11 +103,20 @@ class RunFolder:
 
     def clear(self) -> None:
         """Remove an earlier run, and nothing that a run did not write."""
-        for path in [path for pattern in FILES for path in self.path.glob(pattern)]:
+        for path in list(self._written()):
             path.unlink()
         for folder in [path for pattern in FOLDERS for path in self.path.glob(pattern)]:
             if folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir()):
                 folder.rmdir()
+
+    def _written(self) -> Iterator[Path]:
+        """The files of an earlier run. Of linked folders only `last` is one's: checkpoints may lie on another disk."""
+        yield from (path for pattern in FILES for path in self.path.glob(pattern))
+        for pattern, names in PARTS.items():
+            for part in self.path.glob(pattern):
+                own = pattern == "last" or part.resolve() == self.path.resolve() / part.relative_to(self.path)
+                if own and all((part / mark).is_file() for mark in _MARKS.get(pattern, ())):
+                    yield from (path for name in names for path in part.glob(name) if not path.is_dir())
 
     def write_config(self, text: str) -> None:
         """The settings that the run goes by."""
