@@ -97,7 +97,7 @@ def assess(
     )
     selected = images.from_validation and (weights == "best" or _watches_validation(config))
     if weights == "best" and not tta:
-        temperature = network.temperature  # calibrated when training ended
+        temperature = network.temperature  # 1 until training has ended
     elif source is None and split == "val" and not sample:
         temperature = best_temperature(predictions.logits, predictions.labels)
     else:
@@ -158,10 +158,10 @@ def _own_temperature(network: Network, run: Path, config: Config, tta: bool) -> 
     """
     try:
         images = own_images(run, config, "val")
+        return best_temperature(_logits(network, images, config, tta), images.labels(network))
     except UserError as error:
         log.warning("%s; so loss and calibration error go by the temperature of best weights and single views", error)
         return network.temperature
-    return best_temperature(_logits(network, images, config, tta), images.labels(network))
 
 
 def _sample(count: int, wanted: int, seed: int) -> np.ndarray:

@@ -34,7 +34,7 @@ def load_config(
 ) -> Config:
     """Read a YAML file, apply `a.b=v` overrides, and check everything.
 
-    choices: dotted key -> table of its legal names (the tables live in rooms that this module may not import); hints:
+    choices: dotted key -> table of its legal names (the tables live in modules that this one may not import); hints:
     a name that is none of them -> what to say of it.
     Raises UserError that lists every fault at once.
     """
@@ -77,20 +77,17 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return tree
 
 
-_MERGE = "tag:yaml.org,2002:merge"  # of `<<: *other`, whose keys those that stand here replace
-
-
 class _Loader(yaml.SafeLoader):
     """Plain data only, and no key twice, of which YAML's own loader keeps the last without a word."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """A mapping; ConstructorError where one of its keys stands there twice."""
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value if key.tag != _MERGE]
-        mapping = super().construct_mapping(node, deep)
-        for key, count in Counter(keys).items():
+    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+        """A mapping as it stands, before `<<` adds keys to it; ConstructorError where one of its own stands twice."""
+        node = super().compose_mapping_node(anchor)
+        keys = Counter((key.tag, key.value) for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+        for (_, name), count in keys.items():
             if count > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"{key!r} stands there twice", node.start_mark)
-        return mapping
+                raise yaml.constructor.ConstructorError(None, None, f"{name!r} stands there twice", node.start_mark)
+        return node
 
 
 def _parse(text: str) -> Any:

@@ -59,7 +59,9 @@ def run_experiment(
                 then, now, "it is finished: choose another run.name, or --overwrite instead of --resume"
             )
             return _outcome(folder)
-        if not resume and not overwrite:
+        if resume:
+            folder.refuse_lost()
+        elif not overwrite:
             folder.refuse_existing()
         return _lead(config, folder, group, resume if folder.holds_run else "", announce)
 

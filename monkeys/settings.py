@@ -71,7 +71,8 @@ class DataConfig(Section):
     split_seed: NonNegativeInt = Field(0, lt=2**32, description="of the drawn splits")
     grouped: bool = Field(True, description="copies of one picture stay in one split")
     exclude: Names = Field(
-        (), description="left out: paths in root, or names wherever they are, e.g. one_class or [one_class, a/b.jpg]"
+        (),
+        description="left out: paths, patterns of them (*/cam_*), or names wherever they are: [one_class, a/b.jpg]",
     )
     odd: Names = Field((), description="kinds of odd files that are left out, e.g. animated, tiny")
     skip_unreadable: bool = Field(False, description="leave unreadable files out instead of stopping")
@@ -180,7 +181,9 @@ class TrainConfig(Section):
     min_grad_norm: NonNegativeFloat = Field(0.0, description="stop once the gradient norm is below; 0: off")
     min_weight_change: NonNegativeFloat = Field(0.0, description="stop once an epoch's last step is shorter; 0: off")
     save_steps: NonNegativeInt = Field(0, description="also checkpoint every this many steps; 0: each epoch only")
-    processes: Literal["auto"] | PositiveInt = Field(1, description="auto: two on a CPU, one per GPU")
+    processes: Literal["auto"] | PositiveInt = Field(
+        1, description="auto: one per GPU or two on a CPU, if batches divide"
+    )
 
     @model_validator(mode="after")
     def _fits(self) -> TrainConfig:

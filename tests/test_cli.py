@@ -13,6 +13,7 @@ from conftest import paint
 
 from monkeys.cli import bench, entry, explore, predict, train
 from monkeys.cli import eval as eval_command
+from monkeys.config import load_config
 
 ROOT = Path(__file__).parents[1]
 CPU = str(ROOT / "configs" / "monkeys_cpu.yaml")
@@ -135,6 +136,13 @@ def test_help_and_mistakes_answer_without_importing_anything_heavy():
     assert done.returncode == 2, done.stderr
     assert "nearest: train.epochs" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(("cards", "batch", "processes"), [(4, 64, 4), (3, 64, 2), (6, 64, 4), (3, 96, 3), (2, 7, 1)])
+def test_a_process_for_each_card_as_far_as_batches_divide(monkeypatch, cards, batch, processes):
+    monkeypatch.setattr(train, "_cards", lambda config: cards)
+    config = load_config(Path(CPU), ["train.processes=auto", f"train.batch_size={batch}"])
+    assert train._processes(config) == processes
 
 
 def test_runs_are_compared_without_paddle():

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from monkeys.config import Config, load_config, to_yaml, valid_keys
+from monkeys.config import Config, load_config, read_yaml, to_yaml, valid_keys
 from monkeys.errors import UserError
 
 
@@ -193,6 +193,13 @@ def test_a_file_name_that_no_run_can_have(write):
         load_config(write("", "().yaml"))
 
 
+def test_what_is_no_mapping_is_refused(write):
+    with pytest.raises(UserError, match="not a YAML file"):
+        load_config(write("train: !!map [a]"))
+
+
 def test_a_section_may_take_over_another(write):
-    schedule = load_config(write("optim: {schedule: {<<: {name: step, drop_period: 4}, name: plateau}}")).optim.schedule
+    text = "optim: {schedule: &a {<<: {name: step, drop_period: 4}, name: plateau}}"
+    schedule = load_config(write(text)).optim.schedule
+    assert read_yaml(write(f"{text}\ncopy: {{<<: *a}}"))["copy"] == {"name": "plateau", "drop_period": 4}
     assert (schedule.name, schedule.drop_period) == ("plateau", 4)

@@ -10,7 +10,8 @@ from conftest import paint
 
 from monkeys.config import load_config
 from monkeys.data.loader import TrainOrder
-from monkeys.experiment import _manifest
+from monkeys.errors import UserError
+from monkeys.experiment import _manifest, run_experiment
 from monkeys.parts import make_schedule
 from monkeys.training.checkpoint import Checkpoints
 from monkeys.training.run_folder import RunFolder
@@ -69,3 +70,13 @@ def test_the_settings_of_the_split_reach_it(tmp_path):
     )
     assert held_out("data.folds=4") != held_out("data.folds=4", "data.split_seed=1")
     assert held_out("data.val_fraction=0.5") != held_out("data.val_fraction=0.5", "data.split_seed=1")
+
+
+def test_a_trained_network_whose_checkpoints_are_gone_is_not_begun_anew(tmp_path):
+    config = load_config(CPU, [f"data.root={tmp_path}", f"run.dir={tmp_path}", "run.name=run"])
+    (tmp_path / "run").mkdir()
+    for name in ("config.yaml", "metrics.json", "best.safetensors"):
+        (tmp_path / "run" / name).write_text("{}")
+    with pytest.raises(UserError, match=r"checkpoints in last/ are gone"):
+        run_experiment(config, resume="auto")
+    assert (tmp_path / "run" / "best.safetensors").exists()

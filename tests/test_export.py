@@ -131,7 +131,7 @@ def test_the_card_tells_of_the_exported_weights_alone_and_of_how_they_were_exami
 
 def test_the_card_of_a_run_without_figures_says_so(run):
     export.export(run, "safetensors")
-    assert "None of these weights so far" in (run / "export" / "safetensors" / "README.md").read_text()
+    assert "have not been examined so far" in (run / "export" / "safetensors" / "README.md").read_text()
 
 
 def test_the_cards_program_gives_the_predictors_answer(made, run):

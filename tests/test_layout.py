@@ -291,7 +291,7 @@ def test_a_name_without_a_slash_is_excluded_wherever_it_is(tmp_path: Path) -> No
     kept = ["train/a/1.jpg", "train/b/1.jpg", "val/a/3.jpg"]
     assert sorted(path for path, _, _ in found(root, tmp_path, ("docs",))) == kept
     assert len(found(root, tmp_path, ("val/docs",))) == 4
-    assert len(found(root, tmp_path, ("1.*",))) == 5  # a pattern is one of paths
+    assert len(found(root, tmp_path, ("1.*", "?"))) == 5  # patterns are of paths, and `.` is none
 
 
 def test_a_pattern_is_excluded_where_its_path_is(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ def parser() -> argparse.ArgumentParser:
         "--format",
         choices=FORMATS,
         default="paddle",
-        help="of paddle.inference (default), of onnxruntime, or weights alone",
+        help="for paddle.inference (default), for onnxruntime, or weights alone",
     )
     parse.add_argument("--out", type=Path, help="folder to write (RUN/export/<format>)")
     parse.add_argument(

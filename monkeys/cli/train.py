@@ -29,7 +29,7 @@ CHOICES: dict[str, Mapping[str, object]] = {
 LISTS = ("models", "optimizers", "schedules", "recipes", "settings")
 _SECOND_ORDER = "second order, for small networks: `compare_optimizers.py --model resnet18` says why"
 HINTS = dict.fromkeys(SECOND_ORDER, _SECOND_ORDER)
-_RESUME = "go on where the run stopped, begin it where there is none; force: though data or settings are others"
+_RESUME = "auto: go on where the run stopped, or begin it; force: go on even if data or settings have changed"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -65,11 +65,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _processes(config: Config) -> int:
-    """auto: on a CPU two processes once there are two cores, which beat two threads; on GPUs one per card."""
-    if config.train.processes != "auto":
-        return config.train.processes
+    """auto: one per GPU, or two on a CPU with two cores, which beat two threads; fewer where batches do not divide."""
+    train = config.train
+    if train.processes != "auto":
+        return train.processes
     most = _cards(config) or min(2, runtime.usable_cores())
-    return most if config.train.batch_size % (most * config.train.accumulate) == 0 else 1
+    found = next((n for n in range(most, 1, -1) if train.batch_size % (n * train.accumulate) == 0), 1)
+    if found < most:
+        log.info("train.processes=auto: %d of %d, among which batches of %d divide", found, most, train.batch_size)
+    return found
 
 
 def _in_ranks(config: Config, processes: int, arguments: list[str]) -> int:

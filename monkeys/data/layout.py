@@ -112,7 +112,7 @@ def _without(entries: list[Entry], folders: dict[str, str], exclude: Sequence[st
 def _excluded(path: str, exclude: Sequence[str]) -> bool:
     if not exclude:
         return False
-    parents = [path, *(str(parent) for parent in PurePosixPath(path).parents)]
+    parents = [path, *(str(parent) for parent in PurePosixPath(path).parents if parent.name)]
     plain = {*parents, *PurePosixPath(path).parts}  # taken as they stand, brackets and all
     patterns = [pattern.rstrip("/") for pattern in exclude]
     return any(pattern in plain or any(fnmatchcase(one, pattern) for one in parents) for pattern in patterns)

@@ -11,7 +11,7 @@ from typing import Any
 from .. import atomic
 from ..errors import UserError
 
-# of history.csv, what pictures and tables are made of
+# columns of history.csv that pictures and tables need
 _COLUMNS = ("epoch", "lr", "train_loss", "train_top1", "val_loss", "val_top1", "seconds", "img_per_s")
 
 

@@ -105,7 +105,7 @@ def _figures(run: Path) -> str:
     """Every examination of the exported weights in the run folder, each with its intervals and its remarks."""
     found = {folder.name: atomic.read_json(folder / "metrics.json") for folder in examinations(run)}
     if not found:
-        return "None of these weights so far (`tools/eval.py` examines them)."
+        return "These weights have not been examined so far (`tools/eval.py` does that)."
     head = ["images", "n", "top-1 (95 % interval)", "leak-free top-1 (95 % interval)", "top-5", "macro F1"]
     table = [
         [

@@ -26,14 +26,13 @@ def examinations(run: Path) -> list[Path]:
     """
     if not (run / WEIGHTS).exists():
         return []
-    now, folders = digest(run / WEIGHTS), [path.parent for path in sorted(run.glob("eval-*/metrics.json"))]
-    found = [folder for folder in folders if _is_of(folder, now)]
-    for folder in folders:
-        if folder not in found and "-last" not in folder.name:
+    now, found = digest(run / WEIGHTS), []
+    for folder in [path.parent for path in sorted(run.glob("eval-*/metrics.json"))]:
+        noted = atomic.read_json(folder / MARK) if (folder / MARK).exists() else {}
+        if noted.get("weights") == "last":
+            continue
+        if noted.get("best_sha256") == now:
+            found.append(folder)
+        else:
             log.warning("%s is left out: made of other weights, or by an earlier version; examine anew", folder)
     return sorted(found, key=lambda folder: {"eval-test": 0, "eval-val": 2}.get(folder.name, 1))
-
-
-def _is_of(folder: Path, best_sha256: str) -> bool:
-    noted = atomic.read_json(folder / MARK) if (folder / MARK).exists() else {}
-    return noted.get("weights") == "best" and noted.get("best_sha256") == best_sha256

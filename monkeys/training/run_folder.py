@@ -89,6 +89,14 @@ class RunFolder:
                 "or choose another run.name"
             )
 
+    def refuse_lost(self) -> None:
+        """UserError where a run was examined and its checkpoints are gone: going on would begin anew and replace it."""
+        if self.holds_run and (self.path / "metrics.json").exists() and not self.holds_checkpoint:
+            raise UserError(
+                f"{self.path} holds a trained network, but its checkpoints in last/ are gone, so that it cannot go on: "
+                "choose another run.name, or --overwrite instead of --resume"
+            )
+
     def _refuse_foreign(self) -> None:
         """UserError where the folder is none of a run, and holds what a run would take for its own."""
         if self.holds_run or (self.path / ".lock").exists():
@@ -110,7 +118,7 @@ class RunFolder:
                 folder.rmdir()
 
     def _written(self) -> Iterator[Path]:
-        """The files of an earlier run. Of linked folders only `last` is one's: checkpoints may lie on another disk."""
+        """The files of an earlier run. Of linked folders `last` alone is one's: checkpoints may lie elsewhere."""
         yield from (path for pattern in FILES for path in self.path.glob(pattern))
         for pattern, names in PARTS.items():
             for part in self.path.glob(pattern):
