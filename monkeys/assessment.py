@@ -22,7 +22,7 @@ from .progress import progress
 from .reports.evaluation import refuse_foreign, write_evaluation
 from .reports.saliency import write_saliency
 from .serving.engine import Engine, digest
-from .serving.examinations import note_network
+from .serving.examinations import note_network, refuse_other_source
 from .serving.examined import Images, other_images, own_images, source_name
 from .serving.export import open_inference
 from .serving.held_out import BATCH, batches
@@ -81,12 +81,15 @@ def assess(
     """
     if engine == "inference":
         _refuse_what_is_not_exported(tta, weights)
+    name = source_name(source) if source else split
+    target = out or run / f"eval-{name}{'-last' if weights == 'last' else ''}{'-tta' if tta else ''}"
     if out:
         refuse_foreign(out)
+    elif source:
+        refuse_other_source(target, source)
     fast = open_inference(run) if engine == "inference" else None
     best_sha256 = digest(run / WEIGHTS)
     network, config = load_network(run, weights=weights), load_config(run / "config.yaml")
-    name = source_name(source) if source else split
     images = other_images(run, config, source, network) if source else own_images(run, config, split)
     images = images.chosen(_sample(len(images.rows), sample, seed))
     predictions = Predictions(
@@ -103,7 +106,6 @@ def assess(
     else:
         temperature = _own_temperature(network, run, config, tta)
     metrics = evaluate_predictions(predictions, network.classes, split=name, selected=selected, temperature=temperature)
-    target = out or run / f"eval-{name}{'-last' if weights == 'last' else ''}{'-tta' if tta else ''}"
     write_evaluation(
         target,
         predictions,
@@ -114,7 +116,7 @@ def assess(
         temperature=temperature,
     )
     _look(target, network, images, predictions, seed)
-    note_network(target, weights, best_sha256, temperature)
+    note_network(target, weights, best_sha256, temperature, source)
     return Assessment(target, metrics, predictions, network, images)
 
 

@@ -8,7 +8,7 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -94,6 +94,13 @@ def make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"no folder for results: {explain(error, path)}") from None
+
+
+def refuse_foreign(out: Path, marks: Collection[str], files: Collection[str], maker: str) -> None:
+    """UserError where a folder without the `marks` of an earlier `maker` holds a file that one would replace."""
+    present = {path.name for path in out.iterdir()} if out.is_dir() else set()
+    if not present >= set(marks) and (found := sorted(present & set(files))):
+        raise UserError(f"{out} holds {found[0]}, which no {maker} has written; choose another --out")
 
 
 def sync_folder(folder: Path) -> None:

@@ -13,7 +13,7 @@ from monkeys.evaluation.metrics import Predictions, answers, evaluate_prediction
 from monkeys.paths import sha256
 from monkeys.reports.evaluation import write_evaluation
 from monkeys.serving.examinations import note_network
-from monkeys.serving.network import WEIGHTS
+from monkeys.serving.network import RECORD, WEIGHTS
 from monkeys.settings import Config, DataConfig, RunConfig
 from monkeys.training.runlog import COLUMNS
 
@@ -48,7 +48,9 @@ def write_run(
         (run / "eval-val" / "metrics.json").write_text(json.dumps(metrics))
     (run / "metrics.json").write_text(json.dumps(metrics))
     (run / WEIGHTS).write_bytes(b"weights")
-    note_network(run / "eval-val", "best", sha256(run / WEIGHTS), 1.0)
+    record = {"model": {"name": "resnet18"}, "preprocess": {"size": 64}, "classes": [], "temperature": 1.0, "epoch": 2}
+    (run / RECORD).write_text(json.dumps(record))
+    note_network(run / "eval-val", "best", sha256(run / WEIGHTS), 1.0, None)
     rows = [f"{path},n{label},val,g{i},{digest}{i}" for i, (path, label) in enumerate(zip(paths, labels, strict=True))]
     (run / "manifest.csv").write_text("\n".join(["path,label,split,group,digest", *rows]) + "\n")
     config = Config(run=RunConfig(name=run.name), data=DataConfig(root=Path("photos"))).model_dump(mode="json")

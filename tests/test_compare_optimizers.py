@@ -153,6 +153,12 @@ def test_refusals(arguments: list[str], words: str, tmp_path: Path, capsys: pyte
     assert not (tmp_path / "out").exists()
 
 
+def test_a_table_of_the_users_is_not_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "table.csv").write_text("mine")
+    assert main(["--out", str(tmp_path)]) == 2
+    assert "holds table.csv, which no comparison of optimizers has written" in capsys.readouterr().err
+
+
 def test_a_file_is_no_place_for_results(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("")
     assert main(["--out", str(tmp_path / "file")]) == 2

@@ -107,3 +107,15 @@ def test_the_command(tmp_path, capsys):
     assert compare.main([str(a), str(b), "--out", str(tmp_path / "out")]) == 0
     assert "# Comparison of runs" in capsys.readouterr().out
     assert compare.main([str(a), str(tmp_path / "none"), "--out", str(tmp_path / "out")]) == 2
+
+
+def test_a_table_of_the_users_is_not_replaced(tmp_path, capsys):
+    a, b, out = write_run(tmp_path / "a", BETTER), write_run(tmp_path / "b", WORSE), tmp_path / "out"
+    out.mkdir()
+    (out / "settings.csv").write_text("mine")
+    assert compare.main([str(a), str(b), "--out", str(out)]) == 2
+    assert "holds settings.csv, which no comparison has written" in capsys.readouterr().err
+    assert (out / "settings.csv").read_text() == "mine"
+    (out / "settings.csv").unlink()
+    for _ in range(2):
+        assert compare.main([str(a), str(b), "--out", str(out)]) == 0

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import hostile
@@ -125,6 +126,16 @@ def test_what_is_shown_has_the_shape_of_what_the_network_saw(tmp_path, width, he
     assert reading.read_photo(path, Preprocess(16, fit=fit)).shown.shape[:2] == shown
 
 
+def test_only_what_was_uploaded_is_read(tmp_path):
+    inside, outside = tmp_path / "uploads" / "a.jpg", tmp_path / "own.jpg"
+    folders = [tmp_path / "uploads", tmp_path / "examples"]
+    assert demo._path_of(folders, SimpleNamespace(path=str(inside))) == str(inside)
+    assert demo._path_of(folders, None) is None
+    for path in (outside, tmp_path / "uploads" / ".." / "own.jpg", "own.jpg", "http://localhost/a.jpg"):
+        with pytest.raises(UserError, match="not uploaded"):
+            demo._path_of(folders, SimpleNamespace(path=str(path)))
+
+
 def test_a_missing_gradio_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "gradio", None)
     with pytest.raises(UserError, match=r"requirements-demo\.txt"):
@@ -200,9 +211,9 @@ def page(run, python_with_gradio) -> Iterator[tuple[str, psutil.Process]]:
     assert server.returncode == 130
 
 
-def ask(address: str, path: str, seconds: float = 300) -> list[Any]:
-    """The page's answer to an uploaded file: [label, picture, refusal]."""
-    body = {"data": [{"path": path, "meta": {"_type": "gradio.FileData"}}]}
+def ask(address: str, path: str, seconds: float = 300, **claims: Any) -> list[Any]:
+    """The page's answer to an uploaded file: [label, picture, refusal]. claims: what else is said of it."""
+    body = {"data": [{"path": path, "meta": {"_type": "gradio.FileData"}} | claims]}
     event = requests.post(f"{address}/gradio_api/call/answer", json=body, timeout=seconds).json()["event_id"]
     text = requests.get(f"{address}/gradio_api/call/answer/{event}", timeout=seconds).text
     last = [line for line in text.splitlines() if line.startswith(("event:", "data:"))][-2:]
@@ -251,8 +262,10 @@ def test_fifty_visitors_with_hostile_files_among_them(page, run, tmp_path):
     assert sizes[-1] - sizes[1] < GROWTH_MB, sizes
     with pytest.raises(requests.HTTPError):
         upload(address, "huge.jpg", bytes(reading.MAX_BYTES + 1_000_000))
-    with pytest.raises(ConnectionRefusedError):
-        ask(address, "/etc/passwd")
+    for path in ("/etc/passwd", str(photos[0])):
+        for claims in ({}, {"meta": {}}):
+            with pytest.raises(ConnectionRefusedError, match=r"not uploaded|cannot be accessed"):
+                ask(address, path, **claims)
     assert process.is_running()
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import paddle
 import pytest
+from PIL import Image
 from untrained import TEMPERATURE, make_run
 
 from monkeys.cli import eval as eval_command
@@ -121,7 +122,9 @@ def test_the_card_tells_of_the_exported_weights_alone_and_of_how_they_were_exami
     for name, top1 in (("eval-val", 0.25), ("eval-val-last", 0.75)):
         metrics = json.loads((run / "eval-val-tta" / "metrics.json").read_text()) | {"top1": top1}
         (run / name / "metrics.json").write_text(json.dumps(metrics))
-        note_network(run / name, "last" if "last" in name else "best", digest(run / "best.safetensors"), 1.0)
+        note_network(
+            run / name, "last" if "last" in name else "best", digest(run / "best.safetensors"), TEMPERATURE, None
+        )
     export.export(run, "safetensors")
     card = (run / "export" / "safetensors" / "README.md").read_text()
     assert "| validation¹ | 12 | 25.0%" in card
@@ -134,11 +137,14 @@ def test_the_card_of_a_run_without_figures_says_so(run):
     assert "have not been examined so far" in (run / "export" / "safetensors" / "README.md").read_text()
 
 
-def test_the_cards_program_gives_the_predictors_answer(made, run):
+@pytest.mark.parametrize("clear", [False, True])
+def test_the_cards_program_gives_the_predictors_answer(made, run, clear):
     """As a stranger would run it: in the folder, without this package."""
     export.export(run, "paddle")
     folder = run / "export" / "paddle"
     shutil.copyfile(made[0] / "n2" / "1.jpg", folder / "photo.jpg")
+    if clear:
+        Image.new("RGBA", (40, 30), (0, 0, 0, 60)).save(folder / "photo.jpg", format="PNG")
     program = (folder / "README.md").read_text().split("```python\n")[2].split("```")[0]
     done = subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=True)
     name, probability = done.stdout.split()[-2:]

@@ -187,6 +187,24 @@ def test_names_that_are_no_text_come_through(made, tmp_path, suffix, monkeypatch
     assert [bool(row.get("error")) for row in found] == [False, True, True]
 
 
+def test_a_table_of_names_with_carriage_returns_is_read_back(made, tmp_path):
+    photos, run = made
+    folder = shutil.copytree(photos / "n0", tmp_path / "a\rb")
+    (folder / "Icon\r").write_bytes(b"")
+    assert predict.main([str(run), str(folder), "--out", str(tmp_path / "out.csv")]) == 0
+    with (tmp_path / "out.csv").open(newline="") as file:
+        found = [row["path"] for row in csv.DictReader(file)]
+    names = sorted(path.name for path in (photos / "n0").iterdir())
+    assert found == [f"{tmp_path}/a\\rb/{name}" for name in names]
+
+
+def test_weights_that_are_no_numbers_predict_nothing(made):
+    predictor = Predictor(made[1])
+    predictor.engine = lambda images: np.full((len(images), 3), np.nan, np.float32)
+    with pytest.raises(UserError, match="not finite"):
+        predictor.predict(made[0] / "n0" / "1.jpg")
+
+
 def test_without_a_file_lines_go_to_standard_output(made, bad, capsys):
     photos, run = made
     assert predict.main([str(run), str(photos / "n0" / "0.jpg"), str(bad), "--topk", "1"]) == 0

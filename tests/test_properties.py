@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -130,4 +131,8 @@ def test_padding_and_line_ends_of_a_class_table_do_not_matter(tmp_path, table, d
         f"{label}{data.draw(pads)},latin,{data.draw(pads)}{name}{data.draw(pads)},10" for label, name in table.items()
     ]
     (tmp_path / "labels.txt").write_bytes(data.draw(st.sampled_from(["\n", "\r\n", "\r\n\r\n"])).join(lines).encode())
-    assert read_names([tmp_path], ["n0", "n1", "n2"]) == {label: name for label, name in table.items() if name}
+    ids = ["n0", "n1", "n2"]
+    names = {label: table.get(label) or label for label in ids}
+    twice = [name for name, count in Counter(names.values()).items() if count > 1]
+    expected = {label: f"{name} ({label})" if name in twice else name for label, name in names.items()}
+    assert read_names([tmp_path], ids) == expected

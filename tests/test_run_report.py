@@ -14,7 +14,7 @@ from monkeys.reports.history import pace, read_history
 from monkeys.reports.run import write_run_report
 from monkeys.serving.engine import digest
 from monkeys.serving.examinations import examinations, note_network
-from monkeys.serving.network import WEIGHTS
+from monkeys.serving.network import RECORD, WEIGHTS
 
 RIGHT = [True] * 18 + [False] * 6
 
@@ -82,14 +82,19 @@ def test_figures_of_older_metrics_are_left_out(tmp_path, finished):
 
 def test_the_test_split_comes_first(tmp_path, caplog):
     (tmp_path / WEIGHTS).write_bytes(b"weights")
-    for name in ("eval-val", "eval-zoo", "eval-test", "eval-broken", "eval-val-last", "eval-unknown"):
+    (tmp_path / RECORD).write_text('{"temperature": 0.7}')
+    for name in ("eval-val", "eval-zoo", "eval-test", "eval-broken", "eval-val-last", "eval-unknown", "eval-early"):
         (tmp_path / name).mkdir()
         if name != "eval-unknown":
-            note_network(tmp_path / name, "last" if "last" in name else "best", digest(tmp_path / WEIGHTS), 1.0)
+            weights, temperature = "last" if "last" in name else "best", 1.0 if name == "eval-early" else 0.7
+            note_network(tmp_path / name, weights, digest(tmp_path / WEIGHTS), temperature, None)
         if name != "eval-broken":
             (tmp_path / name / "metrics.json").write_text("{}")
     assert [folder.name for folder in examinations(tmp_path)] == ["eval-test", "eval-zoo", "eval-val"]
-    assert [record.args[0].name for record in caplog.records] == ["eval-unknown"]  # left out, which is said
+    assert [record.args[0].name for record in caplog.records] == [
+        "eval-early",
+        "eval-unknown",
+    ]  # left out, which is said
 
 
 def test_what_was_said_of_earlier_weights_is_not_said_of_better_ones(tmp_path, finished):

@@ -18,6 +18,7 @@ from . import DONE, entry, say
 
 METHODS = {**OPTIMIZERS, **SECOND_ORDER}
 IRIS = "iris"
+FILES = ("curves.csv", "table.csv", "table.md", "optimizers.png")  # in the order of writing
 
 log = logging.getLogger("monkeys")
 
@@ -51,6 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise UserError(f"--{option}: expected at least 1, got {getattr(args, option)}")
     if args.model != IRIS:
         refuse_model(args.model, methods)
+    atomic.refuse_foreign(args.out, FILES[:2], FILES, "comparison of optimizers")
     atomic.make_folder(args.out)
     log.info(runtime.tune_cpu(processes=runtime.usable_cores()))  # one thread: the network is too small to share
     runtime.import_paddle()
@@ -79,13 +81,14 @@ def _compare(methods: list[str], epochs: int, seeds: int, out: Path, tune_rates:
     total = len(methods) * seeds
     runs = list(progress(comparison.compare(methods, range(seeds), epochs, rates), total=total, unit="run"))
     rows = report.table(runs, rates)
-    report.write_curves(runs, out / "curves.csv")
-    report.write_table(rows, out / "table.csv")
+    curves, table, page, picture = (out / name for name in FILES)
+    report.write_curves(runs, curves)
+    report.write_table(rows, table)
     text = report.markdown(rows, epochs)
-    (out / "table.md").write_text(text, encoding="utf-8")
+    page.write_text(text, encoding="utf-8")
     found = report.by_method(runs)
     courses = {row.method: report.median_course(found[row.method]) for row in rows}
     first, second = ({m: courses[m] for m in courses if m in table} for table in (OPTIMIZERS, SECOND_ORDER))
-    picture = plot_optimizers(first, second, out / "optimizers.png", f"median of {seeds} starting points")
+    plot_optimizers(first, second, picture, f"median of {seeds} starting points")
     say(text)
     say(f"results in {out}, plot in {picture}")

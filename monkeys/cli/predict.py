@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from .. import atomic, runtime
+from ..data.layout import is_left_behind
 from ..errors import WRONG_INPUT, UserError
 from ..progress import progress
 from . import DONE, entry, existing_run, say
@@ -102,21 +103,21 @@ def _lines_of(lines: Iterable[bytes], base: Path) -> Iterator[Path]:
 
 
 def _files(path: Path) -> Iterator[Path]:
-    """The file, or all files below a folder, those hidden left out; the names of one folder in memory at a time."""
+    """The file, or all files below a folder but hidden ones and file managers'; one folder's names in memory."""
     if not os.path.isdir(path):  # noqa: PTH112 (raises nothing, whatever the name)
         yield path
         return
     seen = {_identity(path)}
     for folder, inner, names in os.walk(path, followlinks=True, onerror=_warn_closed):
         inner[:] = _not_entered(folder, inner, seen)
-        yield from (Path(folder, name) for name in sorted(names) if not name.startswith("."))
+        yield from (Path(folder, name) for name in sorted(names) if not is_left_behind(name))
 
 
 def _not_entered(folder: str, names: Iterable[str], seen: set[tuple[int, int]]) -> list[str]:
     """The folders among these names, those hidden left out, that are met for the first time: links lead in circles."""
     fresh = []
     for name in sorted(names):
-        if name.startswith("."):
+        if is_left_behind(name):
             continue
         try:
             place = _identity(Path(folder, name))
@@ -190,7 +191,7 @@ def _table(file: TextIO, topk: int) -> Writer:
     def write(prediction: Prediction) -> None:
         cells = [cell for guess in prediction.guesses for cell in (guess.id, guess.name, guess.probability)]
         best = [prediction.best.id, prediction.best.probability] if prediction.guesses else ["", ""]
-        path = prediction.path.replace("\0", "\\0")  # Python 3.10 has no null bytes in tables
+        path = prediction.path.replace("\0", "\\0").replace("\r", "\\r")  # which tables cannot be read back with
         writer.writerow([path, *best, *(cells or [""] * len(columns)), prediction.error])
 
     return write

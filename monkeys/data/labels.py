@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -13,7 +14,18 @@ _ID_TITLES = {"label", "id", "class", "class_id", "folder"}
 
 
 def read_names(folders: Iterable[Path], ids: Sequence[str]) -> dict[str, str]:
-    """Class id -> name from the first table in these folders that knows any of the ids; empty where none does."""
+    """Class id -> name by the first table in these folders that knows any of the ids, else the id itself.
+
+    Where several classes have one name, as people read it, each name has its id behind it.
+    """
+    names = {label: label for label in ids} | _from_tables(folders, ids)
+    counts = Counter(name.replace("_", " ") for name in names.values())
+    return {
+        label: name if counts[name.replace("_", " ")] == 1 else f"{name} ({label})" for label, name in names.items()
+    }
+
+
+def _from_tables(folders: Iterable[Path], ids: Sequence[str]) -> dict[str, str]:
     for folder in folders:
         for table in TABLES:
             names = parse_table((folder / table).read_bytes()) if (folder / table).is_file() else {}

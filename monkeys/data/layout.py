@@ -95,7 +95,7 @@ def read_source(root: Path, cache_dir: Path, exclude: Sequence[str] = ()) -> Sou
     names = read_names(tables, ids)
     order = {label: index for index, label in enumerate(ids)}
     entries.sort(key=lambda entry: (order[entry.label], entry.path, entry.split))
-    return Source(base, tuple(entries), tuple(ClassInfo(label, names.get(label, label)) for label in ids))
+    return Source(base, tuple(entries), tuple(ClassInfo(label, names[label]) for label in ids))
 
 
 def _without(entries: list[Entry], folders: dict[str, str], exclude: Sequence[str]) -> tuple[list[Entry], set[str]]:
@@ -185,7 +185,7 @@ def _check_classes(home: Path, root: Path, lists: list[Path]) -> None:
 
 def _folders(folder: Path) -> list[Path]:
     with os.scandir(folder) as items:
-        names = [item.name for item in items if not _ignored(item.name) and _is_folder(item)]
+        names = [item.name for item in items if not is_left_behind(item.name) and _is_folder(item)]
     return [folder / name for name in sorted(names, key=natural)]
 
 
@@ -196,7 +196,7 @@ def _is_folder(item: os.DirEntry[str]) -> bool:
         return False
 
 
-def _ignored(name: str) -> bool:
+def is_left_behind(name: str) -> bool:
     return name.startswith(".") or name.lower() in LEFT_BEHIND
 
 
@@ -208,7 +208,7 @@ def _files(folder: str, above: frozenset[tuple[int, int]] = frozenset()) -> Iter
         return
     with os.scandir(folder) as items:
         for item in items:
-            if _ignored(item.name):
+            if is_left_behind(item.name):
                 continue
             if _is_folder(item):
                 yield from _files(item.path, above | {here})

@@ -21,6 +21,7 @@ from .history import pace, read_history, read_json
 
 log = logging.getLogger("monkeys")
 
+FILES = ("comparison.csv", "settings.csv", "pairs.csv", "curves.png", "comparison.md")
 NOT_COMPARED = ("run.name", "run.dir")  # differ by nature
 
 
@@ -44,6 +45,7 @@ def compare_runs(runs: Sequence[Path], out: Path) -> Path:
     settings = differing({run.name: run.settings for run in read})
     pairs = [_pair(first, second) for first, second in itertools.combinations(read, 2)]
     results = [run.result for run in read]
+    atomic.refuse_foreign(out, ["comparison.csv"], FILES, "comparison")
     atomic.make_folder(out)
     _csv(out / "comparison.csv", [field.name for field in fields(Result)], (asdict(row).values() for row in results))
     _csv(out / "settings.csv", ["setting", *(run.name for run in read)], ([k, *v] for k, v in settings.items()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -33,7 +33,7 @@ Labelled = Sequence[tuple[str, str, Record]]  # (class id, split, record)
 
 def explore(source: Path, out: Path, *, cache_dir: Path, workers: int, seed: int = 0) -> Path:
     """Audit a folder, archive or list file and write explore.html with all that belongs to it; returns the page."""
-    _refuse_foreign(out)
+    atomic.refuse_foreign(out, ["audit.json"], [*(f"{name}.png" for name in PICTURES), *TABLES], "exploration")
     examined = audit(source, cache_dir=cache_dir, workers=workers)
     report = examined.report()
     if not report.n_readable:
@@ -48,14 +48,6 @@ def explore(source: Path, out: Path, *, cache_dir: Path, workers: int, seed: int
     for step in progress(steps, desc="drawing", unit="picture"):
         step(examined, report, images, out, np.random.default_rng(seed))
     return _page(source, report, images, out)
-
-
-def _refuse_foreign(out: Path) -> None:
-    """UserError where a folder that no exploration has written holds what one would replace, such as labels.csv."""
-    present = {path.name for path in out.iterdir()} if out.is_dir() else set()
-    ours = {*(f"{name}.png" for name in PICTURES), *TABLES}
-    if "audit.json" not in present and (found := sorted(present & ours)):
-        raise UserError(f"{out} holds {found[0]}, which no exploration has written; choose another --out")
 
 
 def _tables(examined: Audit, report: AuditReport, images: Labelled, out: Path, rng: np.random.Generator) -> None:
@@ -98,7 +90,7 @@ def _files_and_colours(
     examined: Audit, report: AuditReport, images: Labelled, out: Path, rng: np.random.Generator
 ) -> None:
     plots_dataset.file_sizes([record.bytes / 1000 for _, _, record in images], out / "file_sizes.png")
-    names = _own_names(report)
+    names = report.class_names
     means: dict[str, list[tuple[float, float, float]]] = defaultdict(list)
     for label, _, record in images:
         means[names[label]].append(record.colour)
@@ -178,13 +170,7 @@ def _page(source: Path, report: AuditReport, images: Labelled, out: Path) -> Pat
 
 def _named(report: AuditReport) -> dict[str, dict[str, int]]:
     """Counts by class name."""
-    return {name: report.classes[label] for label, name in _own_names(report).items()}
-
-
-def _own_names(report: AuditReport) -> dict[str, str]:
-    """id -> name, with the id where several classes have that name."""
-    counts = Counter(report.class_names.values())
-    return {label: name if counts[name] == 1 else f"{name} ({label})" for label, name in report.class_names.items()}
+    return {name: report.classes[label] for label, name in report.class_names.items()}
 
 
 def _thumbnail(path: Path) -> np.ndarray:

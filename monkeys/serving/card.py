@@ -21,7 +21,8 @@ from PIL import Image, ImageOps
 
 about = json.load(open("network.json", encoding="utf-8"))
 how, size = about["preprocess"], about["preprocess"]["size"]
-image = np.asarray(ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGB"))
+photo = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGBA")
+image = np.asarray(Image.alpha_composite(Image.new("RGBA", photo.size, "white"), photo).convert("RGB"))
 if how["fit"] == "crop":
     side = min(image.shape[:2])
     top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2

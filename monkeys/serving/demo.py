@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -91,14 +92,16 @@ def build_page(guide: Guide, title: str, about: str, examples: Sequence[Path]) -
             return None, None, f"**This file cannot be used:** {error.reason}"
         return found.probabilities, found.looked, ""
 
-    if examples:
-        gradio.set_static_paths([str(examples[0].parent)])
+    from gradio.processing_utils import get_upload_folder
+
+    folder = [path.parent for path in examples[:1]]
+    gradio.set_static_paths([str(path) for path in folder])
     with gradio.Blocks(title=title, analytics_enabled=False, delete_cache=(300, 900)) as page:
         gradio.Markdown(f"# {title}\n\n{about}")
         with gradio.Row():
             with gradio.Column():
                 photo = gradio.Image(type="filepath", sources=["upload", "clipboard"], label="Photograph", height=360)
-                photo.preprocess = _path_of
+                photo.preprocess = partial(_path_of, [Path(get_upload_folder()), *folder])
                 refused = gradio.Markdown()
                 if examples:
                     shown = [[str(path)] for path in examples]
@@ -150,6 +153,14 @@ def _gradio() -> Any:
     return gradio
 
 
-def _path_of(upload: Any) -> str | None:
-    """Instead of Gradio's own reading of the picture, which knows no limits."""
-    return upload.path if upload else None
+def _path_of(folders: Sequence[Path], upload: Any) -> str | None:
+    """The uploaded file, instead of Gradio's own reading of the picture, which knows no limits.
+
+    Raises UserError for a path outside these folders: Gradio itself looks only at what calls itself an upload.
+    """
+    if not upload or not upload.path:
+        return None
+    path = Path(upload.path).resolve()
+    if not any(path.is_relative_to(folder.resolve()) for folder in folders):
+        raise UserError("this file was not uploaded")
+    return str(path)

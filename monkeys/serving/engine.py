@@ -21,7 +21,7 @@ ENGINES = ("dygraph", "inference")
 EXPORT_RECORD = "network.json"
 PARAMETERS, PROGRAMS = "model.pdiparams", ("model.json", "model.pdmodel")  # of Paddle 3, of Paddle 2
 BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16"})
-_OF_NETWORK = ("model", "preprocess", "classes", "epoch")  # what makes two records describe one network
+_OF_NETWORK = ("model", "preprocess", "classes", "epoch", "temperature")  # what makes two records describe one network
 
 
 class Engine(Protocol):

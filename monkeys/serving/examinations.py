@@ -4,35 +4,49 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
 from .. import atomic
+from ..errors import UserError
 from .engine import digest
-from .network import WEIGHTS
+from .network import RECORD, WEIGHTS
 
 MARK = "examined.json"
 
 log = logging.getLogger("monkeys")
 
 
-def note_network(folder: Path, weights: str, best_sha256: str, temperature: float) -> None:
+def note_network(folder: Path, weights: str, best_sha256: str, temperature: float, source: Path | None) -> None:
     """Write down beside an examination what it is of: "best" or "last" weights, what the best were, the temperature."""
-    atomic.write_json(folder / MARK, {"weights": weights, "best_sha256": best_sha256, "temperature": temperature})
+    noted = {"weights": weights, "best_sha256": best_sha256, "temperature": temperature}
+    atomic.write_json(folder / MARK, noted | {"source": str(source.resolve()) if source else None})
+
+
+def refuse_other_source(folder: Path, source: Path) -> None:
+    """UserError where a folder holds the examination of another source of the same name."""
+    earlier = _noted(folder).get("source")
+    if earlier not in (None, str(source.resolve())):
+        raise UserError(f"{folder} holds the examination of {earlier}: choose an --out")
 
 
 def examinations(run: Path) -> list[Path]:
     """Folders of finished examinations of the best weights, as they are now: test first, validation last.
 
-    A run that goes on may find better ones; what was said of those before is not said of them.
+    A run that goes on may find better ones, and has its temperature when it ends; what was said before is left out.
     """
     if not (run / WEIGHTS).exists():
         return []
-    now, found = digest(run / WEIGHTS), []
+    now, temperature, found = digest(run / WEIGHTS), atomic.read_json(run / RECORD)["temperature"], []
     for folder in [path.parent for path in sorted(run.glob("eval-*/metrics.json"))]:
-        noted = atomic.read_json(folder / MARK) if (folder / MARK).exists() else {}
+        noted, views = _noted(folder), folder.name.endswith("-tta")  # whose temperature is their own
         if noted.get("weights") == "last":
             continue
-        if noted.get("best_sha256") == now:
+        if noted.get("best_sha256") == now and (views or noted["temperature"] == temperature):
             found.append(folder)
         else:
-            log.warning("%s is left out: made of other weights, or by an earlier version; examine anew", folder)
+            log.warning("%s is left out: made before the weights were those of now; examine anew", folder)
     return sorted(found, key=lambda folder: {"eval-test": 0, "eval-val": 2}.get(folder.name, 1))
+
+
+def _noted(folder: Path) -> dict[str, Any]:
+    return atomic.read_json(folder / MARK) if (folder / MARK).exists() else {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -65,7 +66,9 @@ def other_images(run: Path, config: Config, source: Path, network: Network) -> I
     """All images of another source, its classes matched by folder id or by name."""
     cache = runtime.cache_folder(config.data.cache_dir)
     manifest = build_manifest(source, cache_dir=cache, split=False, skip_unreadable=True)
-    known = {info.name: info.id for info in network.classes} | {info.id: info.id for info in network.classes}
+    counts = Counter(info.name for info in network.classes)
+    known = {info.name: info.id for info in network.classes if counts[info.name] == 1}
+    known |= {info.id: info.id for info in network.classes}
     match = {info.id: known.get(info.id) or known.get(info.name) for info in manifest.classes}
     unknown = [label for label, own in match.items() if own is None]
     _mention_other_names(source, manifest.classes, network)

@@ -96,8 +96,11 @@ class Predictor:
         ]
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
-        """[N, 3, S, S] float32, preprocessed -> [N, C] float64, calibrated."""
-        return softmax(self.engine(images) / self.network.temperature)
+        """[N, 3, S, S] float32, preprocessed -> [N, C] float64, calibrated. UserError where they are no numbers."""
+        logits = self.engine(images)
+        if not np.isfinite(logits).all():
+            raise UserError("the network's answer is not finite; its weights are broken: train again")
+        return softmax(logits / self.network.temperature)
 
 
 def _exported(folder: Path) -> tuple[Description, Engine]:
