@@ -12,7 +12,7 @@ class TrainingError(Exception):
 
 
 class NotFiniteError(TrainingError):
-    """The loss is no number any more."""
+    """The loss, the gradient or a weight is no number any more."""
 
 
 class Interrupted(Exception):

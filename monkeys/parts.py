@@ -14,6 +14,7 @@ from .config import Config
 from .data.dataset import Batch, plain_collate
 from .data.loader import TrainOrder, load, plain_order
 from .data.manifest import Manifest
+from .errors import UserError
 from .models import build_model, check_sizes, head_prefixes
 from .optim import build_optimizer
 from .optim.schedules import Schedule, build_schedule
@@ -160,6 +161,20 @@ def make_model(config: Config, data: Photographs, *, resumed: bool) -> nn.Layer:
     return model
 
 
+def _mention_sizes(config: Config, data: Photographs) -> None:
+    """A word on sizes that are written down and not used."""
+    size, sizes, epochs = config.data.size, config.data.sizes, config.train.epochs
+    if 0 in sizes and size != sizes[max(sizes)]:
+        log.warning(
+            "data.size=%d is not used: data.sizes=%s begin at epoch 0; data.sizes={} turns them off", size, sizes
+        )
+    if late := [first for first in sizes if first >= epochs]:
+        examined = data.preprocess.size
+        log.warning(
+            "data.sizes from epoch %d on are not reached in %d; examined at %d pixels", late[0], epochs, examined
+        )
+
+
 def make_trainer(
     config: Config, data: Photographs, folder: RunFolder, group: Group, device: str, *, resumed: bool = False
 ) -> Trainer:
@@ -171,6 +186,9 @@ def make_trainer(
     dataset, collate = data.training(), data.collate()
     order = TrainOrder(len(dataset), train.batch_size, config.run.seed, train.accumulate, group.rank, group.size)
     micro = train.batch_size // (train.accumulate * group.size)
+    if micro < 2 and (config.augment.mixup or config.augment.cutmix):
+        raise UserError("mixup and cutmix need two images at a time: a smaller train.accumulate, or neither of them")
+    _mention_sizes(config, data)
 
     def stream(first: int, last: int) -> Iterator[Batch]:
         return load(dataset, order.micro_batches(first, last), collate, config.data.workers, data.batch_bytes(micro))

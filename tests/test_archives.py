@@ -380,3 +380,28 @@ def test_hostile_archives_stay_small(tmp_path: Path) -> None:
     for name in ("h.tar.gz", "z.tar.gz"):
         assert subprocess.run([sys.executable, "-c", program, tmp_path / name], check=False).returncode == 2
     assert sorted(path.name for path in tmp_path.iterdir()) == ["h.tar.gz", "z.tar.gz"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "gb2312"])
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_names_of_untold_encoding(tmp_path: Path, kind: str, encoding: str) -> None:
+    names = ["金丝猴/1.jpg", "猴子/2.jpg"]
+    if kind == "zip":
+        plain = {f"{index}" * len(name.encode(encoding)): name.encode(encoding) for index, name in enumerate(names)}
+        data = zipped(tmp_path / "plain", dict.fromkeys(plain, b"")).read_bytes()
+        for stand_in, name in plain.items():
+            data = data.replace(stand_in.encode(), name)
+        (tmp_path / "a").write_bytes(data)
+    else:
+        with tarfile.open(tmp_path / "a", "w", format=tarfile.GNU_FORMAT, encoding=encoding) as archive:
+            for name in names:
+                archive.addfile(tarfile.TarInfo(name))
+    out = unpack(tmp_path / "a", tmp_path / "out")
+    assert sorted(path.relative_to(out).as_posix() for path in out.rglob("*.jpg")) == sorted(names)
+
+
+def test_a_western_name_is_not_taken_for_chinese() -> None:
+    for name in ("Müller", "ça va", "Ångström", "é"):
+        raw = name.encode("cp437")
+        assert archive_members._name(raw, name) == name
+        assert archive_members._name(name.encode("cp1252"), name) == name

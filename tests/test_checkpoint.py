@@ -5,7 +5,7 @@ import paddle
 import pytest
 from toy import CLASSES, LAYERS, SIZE
 
-from monkeys.errors import UserError
+from monkeys.errors import NotFiniteError, UserError
 from monkeys.models import build_model
 from monkeys.optim import build_optimizer
 from monkeys.training.checkpoint import (
@@ -114,3 +114,11 @@ def test_state_of_another_architecture_is_refused():
         restore_optimizer(optimizer, model, optimizer_tensors(other_optimizer, other))
     with pytest.raises(UserError, match=r"x\.safetensors does not fit this network"):
         restore_model(model, {name: value.numpy() for name, value in other.state_dict().items()}, "x.safetensors")
+
+
+def test_a_tensor_that_is_no_number_is_not_kept(tmp_path):
+    save_tensors(tmp_path / "x", tensors())
+    before = (tmp_path / "x").read_bytes()
+    with pytest.raises(NotFiniteError, match="broken is not finite"):
+        save_tensors(tmp_path / "x", tensors() | {"broken": np.array([1, np.inf], np.float32)})
+    assert (tmp_path / "x").read_bytes() == before

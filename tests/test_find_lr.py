@@ -56,6 +56,19 @@ def test_a_loss_that_never_falls_gets_no_suggestion():
         suggest([1e-6, 1e-5, 1e-4], [1.0, 2.0, float("inf")])
 
 
+@pytest.mark.parametrize("noise", [0.1, 0.2, 0.3])
+def test_noise_before_the_fall_is_no_suggestion(noise):
+    """As measured on small batches: nothing is learned up to 3e-4, then the loss falls, and explodes at 0.3."""
+    rates = list(10.0 ** np.linspace(-7, 0, 100))
+    for seed in range(40):
+        rng, mean, losses = np.random.default_rng(seed), 0.0, []
+        for step, rate in enumerate(rates):
+            plain = 2.3 - 0.45 * max(0.0, np.log10(rate / 3e-4)) + (50 * (rate - 0.3) if rate > 0.3 else 0)
+            mean = 0.9 * mean + 0.1 * (plain + noise * rng.normal())
+            losses.append(mean / (1 - 0.9 ** (step + 1)))
+        assert 1e-4 < suggest(rates, losses) < 0.3
+
+
 def test_memory_that_runs_out_is_not_taken_for_a_rate_too_high(tmp_path, monkeypatch):
     trainer = make_toy(tmp_path)
 

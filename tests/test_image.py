@@ -287,6 +287,14 @@ def test_no_cut_is_taken_for_a_picture(kind: str) -> None:
             refuse(data[:keep] + bytes(len(data) - keep))
 
 
+@pytest.mark.parametrize("progressive", [False, True])
+def test_what_follows_a_jpeg_counts_for_nothing(progressive: bool) -> None:
+    data = encoded(photo(64, 48), "JPEG", progressive=progressive)
+    passes = container.examine(data).passes
+    assert passes == (10 if progressive else 1)
+    assert container.examine(data + b"\xff\xda" * 99).passes == passes  # a telephone's film
+
+
 def test_progressive_cuts() -> None:
     data = encoded(photo(64, 48), "JPEG", progressive=True)
     for keep in np.linspace(0, len(data) - 1, 60).astype(int):

@@ -299,6 +299,23 @@ def test_a_pattern_is_excluded_where_its_path_is(tmp_path: Path) -> None:
     assert sorted(path for path, _, _ in found(root, tmp_path, ("c*",))) == ["dogs/2.jpg", "dogs/cam_01.jpg"]
 
 
+def test_splits_inside_classes_are_not_taken_for_their_photographs(tmp_path: Path) -> None:
+    root = touch(tmp_path / "set", "cat/train/1.jpg", "cat/val/2.jpg", "dog/train/1.jpg", "dog/val/2.jpg")
+    with pytest.raises(UserError, match=r"cat/(train|val) is a split inside a class; expected (train|val)/cat"):
+        found(root, tmp_path)
+
+
+def test_parts_with_names_of_their_own_are_doubted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    root = touch(tmp_path / "set", *(f"{part}/{kind}/1.jpg" for part in ("first", "second") for kind in ("a", "b")))
+    assert len(found(root, tmp_path)) == 4
+    assert "first and second both have a, b, ...: are they classes?" in caplog.text
+
+
+def test_testing_is_a_split(tmp_path: Path) -> None:
+    root = touch(tmp_path / "set", "Training/a/1.jpg", "Training/b/1.jpg", "Testing/a/1.jpg", "Testing/b/1.jpg")
+    assert {split for _, _, split in found(root, tmp_path)} == {"train", "test"}
+
+
 def test_a_list_beside_folders(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     root = touch(tmp_path / "set", "jpg/1.jpg", "jpg/2.jpg")
     (root / "train_list.txt").write_text("jpg/1.jpg 0\njpg/2.jpg 1\n")

@@ -270,6 +270,9 @@ def test_pictures_of_another_folder_that_training_has_seen(twenty: Path, tmp_pat
         row.path: free
         for row, free in zip(foreign.rows, unseen(foreign.rows, other, trained, cache_dir=cache), strict=True)
     } == {"n2/000.jpg": True, "n2/001.jpg": True, "n2/copy.jpg": False, "n2/re.jpg": False}
+    for path in twenty.rglob("*.jpg"):
+        shutil.copy(other / "n2/000.jpg", path)  # another photograph of the same name, which training has not seen
+    assert unseen(foreign.rows, other, trained, cache_dir=cache).tolist() == [True, True, False, True]
     shutil.rmtree(twenty)
     assert unseen(foreign.rows, other, trained, cache_dir=cache).tolist() == [True, True, False, True]
 

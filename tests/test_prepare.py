@@ -61,6 +61,18 @@ def test_a_folder_becomes_plain(source: Path, tmp_path: Path, capsys: pytest.Cap
     assert "17 images of 2 classes, 17 distinct pictures" in capsys.readouterr().out
 
 
+def test_long_names_are_copied_too(tmp_path: Path) -> None:
+    root, name = tmp_path / "set", "猴" * 83 + ".jpg"  # 253 bytes
+    save(picture(50, 48, 64), root / "n0" / name)
+    save(picture(51, 48, 64), root / "n0" / "more" / name)
+    save(picture(52, 48, 64), root / "n1" / "1.jpg")
+    assert run(tmp_path, root, "--out", tmp_path / "out") == 0
+    names = sorted(path.name for path in (tmp_path / "out/training/n0").iterdir())
+    assert len(names) == 2
+    assert name in names
+    assert all(len(one.encode()) <= 255 and one.endswith("猴.jpg") for one in names)
+
+
 def test_repetition_changes_nothing(source: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert run(tmp_path, source, "--out", out) == 0

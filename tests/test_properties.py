@@ -136,3 +136,13 @@ def test_padding_and_line_ends_of_a_class_table_do_not_matter(tmp_path, table, d
     twice = [name for name, count in Counter(names.values()).items() if count > 1]
     expected = {label: f"{name} ({label})" if name in twice else name for label, name in names.items()}
     assert read_names([tmp_path], ids) == expected
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "gb2312"])
+def test_a_class_table_of_every_spreadsheet(encoding):
+    assert parse_table("Label,Name\nn0,金丝猴\nn1,白臀叶猴\n".encode(encoding)) == {"n0": "金丝猴", "n1": "白臀叶猴"}
+
+
+def test_a_class_table_of_western_letters_and_one_of_numbers():
+    assert parse_table("Label,Name\nn0,Café\n".encode("cp1252")) == {"n0": "Café"}
+    assert parse_table(b"class,count\nn0,105\nn1,111\n") == {}

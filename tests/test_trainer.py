@@ -166,6 +166,14 @@ def test_a_loss_that_is_no_number_stops_the_run_with_the_step_named(tmp_path):
         make_toy(tmp_path, optimizer="sgd", lr=1e30, schedule="constant").fit()
 
 
+def test_a_gradient_that_is_no_number_stops_the_run_before_it_moves_the_weights(tmp_path, monkeypatch):
+    trainer = make_toy(tmp_path)
+    monkeypatch.setattr(trainer.step_fn, "_gradient_norm", lambda: float("nan"))
+    with pytest.raises(TrainingError, match="the gradient is not finite at step 0"):
+        trainer.fit()
+    assert all(np.isfinite(value).all() for value in model_tensors(trainer.model).values())
+
+
 def test_a_network_whose_validation_is_no_number_is_not_kept(tmp_path):
     with pytest.raises(TrainingError, match="validation loss is nan"):
         make_toy(tmp_path, optimizer="sgd", lr=1e30, schedule="constant", max_steps=1).fit()
@@ -275,6 +283,7 @@ def test_a_step_that_was_left_out_says_nothing_of_how_the_weights_move(tmp_path,
     trainer = make_toy(tmp_path, epochs=2, stopping=Stopping(min_weight_change=1e-9))
     trainer.step_fn.watch_weights = True
     monkeypatch.setattr(trainer.step_fn, "_gradient_norm", lambda: float("inf"))
+    monkeypatch.setattr(trainer.step_fn.scaler, "is_enable", lambda: True)
     monkeypatch.setattr(trainer.step_fn.scaler, "step", lambda optimizer: None)  # as a scaler does after an overflow
     assert trainer.fit().stopped == "all steps done"
 

@@ -342,6 +342,15 @@ def test_weights_of_another_network_are_refused_and_change_nothing(tmp_path, hel
     assert all(np.array_equal(value, before[name]) for name, value in arrays(model).items())
 
 
+def test_a_network_whose_large_layers_alone_fit_is_another(tmp_path):
+    """As one VGG's linear layers, which have nine tenths of its values, fit another VGG's."""
+    network = build_model("plain", 3, layers="conv3-4 maxpool2 conv3-8 maxpool2 fc512 fc512 fc3 softmax", size=32)
+    held = {name: value[..., :1, :1] if value.ndim == 4 else value for name, value in arrays(network).items()}
+    save_file({name: np.ascontiguousarray(value) for name, value in held.items()}, tmp_path / "w.safetensors")
+    with pytest.raises(UserError, match=r"2 layers fit, of 4 that this network has and 4 in the file"):
+        load_pretrained(network, tmp_path / "w.safetensors")
+
+
 def test_nothing_in_common(tmp_path):
     save_file({"a": np.zeros(2), "b": np.zeros((2, 2))}, tmp_path / "w.safetensors")
     with pytest.raises(UserError, match="nothing in it fits"):

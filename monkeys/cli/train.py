@@ -67,9 +67,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _processes(config: Config) -> int:
     """auto: one per GPU, or two on a CPU with two cores, which beat two threads; fewer where batches do not divide."""
     train = config.train
+    cards = _cards(config)
     if train.processes != "auto":
+        if 0 < cards < train.processes:
+            raise UserError(f"train.processes={train.processes}, but there are {cards} cards: one process each")
         return train.processes
-    most = _cards(config) or min(2, runtime.usable_cores())
+    most = cards or min(2, runtime.usable_cores())
     found = next((n for n in range(most, 1, -1) if train.batch_size % (n * train.accumulate) == 0), 1)
     if found < most:
         log.info("train.processes=auto: %d of %d, among which batches of %d divide", found, most, train.batch_size)

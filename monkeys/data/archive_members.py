@@ -24,6 +24,7 @@ MIN_BOMB = 2**26
 _MAX_HEADER = 2**20  # of a tar member: names and attributes
 _MAX_ZIP_DIRECTORY = 2**27  # bytes; Python takes up to twelve times as many
 _BLOCK = 512
+_UTF8 = 0x800  # the flag of a zip's member whose name is UTF-8
 
 _PACKED: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
 
@@ -114,10 +115,9 @@ def zip_members(archive: Path, budget: Budget) -> Iterator[Member]:
             kind = stat.S_IFMT(info.external_attr >> 16)
             if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
                 raise UserError(f"{archive}: {info.filename!r} is a link or a device")
-            if info.is_dir():
-                yield Member(info.filename, None)
-            else:
-                yield Member(info.filename, partial(_open_zipped, file, info, budget))
+            told = info.flag_bits & _UTF8 or info.filename.isascii()
+            name = info.filename if told else _name(info.filename.encode("cp437"), info.filename)
+            yield Member(name, None if info.is_dir() else partial(_open_zipped, file, info, budget))
 
 
 def tar_members(archive: Path, budget: Budget) -> Iterator[Member]:
@@ -125,16 +125,25 @@ def tar_members(archive: Path, budget: Budget) -> Iterator[Member]:
     with _open_packed(archive) as packed:
         stream: Any = _Counted(packed, budget)  # tarfile needs no more of a file than this has
         stream.header = _MAX_HEADER
-        with tarfile.open(fileobj=stream, mode="r:", errors="replace") as tar:
+        with tarfile.open(fileobj=stream, mode="r:", errors="surrogateescape") as tar:
             while (info := tar.next()) is not None:
                 stream.header = None
                 if not (info.isdir() or info.isreg()) or info.issparse():
                     raise UserError(f"{archive}: {info.name!r} is a link, a device or a sparse file")
-                yield Member(info.name, None if info.isdir() else partial(tar.extractfile, info))
+                name = _name(info.name.encode("utf-8", "surrogateescape"), info.name)
+                yield Member(name, None if info.isdir() else partial(tar.extractfile, info))
                 tar.members.clear()  # type: ignore[attr-defined]  # millions of them would fill the memory
                 stream.header = _MAX_HEADER
         if stream.last.strip(b"\0") or len(stream.last) < _BLOCK:  # tarfile takes a cut header for the end
             raise tarfile.ReadError("the end is missing")
+
+
+def _name(raw: bytes, otherwise: str) -> str:
+    """A name of untold encoding: UTF-8, or common Chinese characters as older Windows has them."""
+    for encoding in ("utf-8", "gb2312"):
+        with contextlib.suppress(UnicodeDecodeError):
+            return raw.decode(encoding)
+    return otherwise
 
 
 def _open_packed(path: Path) -> contextlib.AbstractContextManager[BinaryIO]:

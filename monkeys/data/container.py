@@ -18,6 +18,7 @@ MAX_GIF_BYTES = 2**25  # Pillow walks over a GIF's blocks in Python
 MAX_TAG_VALUES = 2**18  # a TIFF colour map has 196,608
 
 _JPEG_SCAN, _JPEG_EXIF = 0xDA, 0xE1
+_JPEG_SEGMENT = re.compile(rb"\xff([\xc4\xcc\xd9-\xde\xe0-\xef\xfe])")  # what may follow a scan's data
 _JPEG_BARE = {0x00, 0x01, *range(0xD0, 0xDA)}  # markers without a length
 _JPEG_METADATA = {0xFE, *range(0xE1, 0xEE), 0xEF}  # all but JFIF (E0) and Adobe (EE), which decide on colour
 _TIFF_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
@@ -97,11 +98,24 @@ def _jpeg(data: bytes) -> Container:
         position = end
     else:
         raise Refused(f"more than {MAX_SEGMENTS} segments")
-    # libjpeg takes the zeros of a half-finished download for a grey picture; only the end mark tells
-    if data.find(b"\xff\xd9", position) < 0:
-        raise Refused("truncated: the end of the picture is missing")
-    passes = data.count(b"\xff\xda", position)
+    passes = _jpeg_passes(data, position)
     return Container("JPEG", b"".join([*kept, memoryview(data)[position:]]), orientation(exif), passes=passes)
+
+
+def _jpeg_passes(data: bytes, start: int) -> int:
+    """Scans from the first to the end mark; what follows, such as a telephone's film, is not of the picture.
+
+    libjpeg takes the zeros of a half-finished download for a grey picture; only the end mark tells.
+    """
+    passes, position = 0, start
+    while found := _JPEG_SEGMENT.search(data, position):
+        if found[1] == b"\xd9":
+            return passes
+        passes += found[1] == b"\xda"
+        position = found.end() + int.from_bytes(data[found.end() : found.end() + 2], "big")
+    if data.find(b"\xff\xd9", start) < 0:
+        raise Refused("truncated: the end of the picture is missing")
+    return data.count(b"\xff\xda", start)  # a length is damaged: whatever may be a scan is counted
 
 
 def _png(data: bytes) -> Container:

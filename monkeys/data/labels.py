@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import contextlib
 import csv
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -53,7 +55,7 @@ def parse_table(data: bytes) -> dict[str, str]:
     Of several name columns the common name is taken. Numbers of images are not read: in the ten monkeys' table the
     column "Train Images" counts training and validation together.
     """
-    rows = [_cells(line) for line in data.decode("utf-8-sig", errors="replace").splitlines() if line.strip()]
+    rows = [_cells(line) for line in _text(data).splitlines() if line.strip()]
     if not rows:
         return {}
     titles = [title.lower() for title in rows[0]]
@@ -62,7 +64,18 @@ def parse_table(data: bytes) -> dict[str, str]:
         rows = rows[1:]
         named = [index for index, title in enumerate(titles) if "name" in title]
         column = next((index for index in named if "common" in titles[index]), named[0] if named else 1)
-    return {row[0]: row[column] for row in rows if len(row) > column}
+    names = {row[0]: row[column] for row in rows if len(row) > column}
+    return {} if all(name.isdecimal() for name in names.values()) else names  # numbers of images
+
+
+def _text(data: bytes) -> str:
+    """As spreadsheets save tables: UTF-8, UTF-16 with its mark, or the Chinese or Western encoding of Windows."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return data.decode("utf-16", errors="replace")
+    for encoding in ("utf-8-sig", "gb2312"):
+        with contextlib.suppress(UnicodeDecodeError):
+            return data.decode(encoding)
+    return data.decode("cp1252", errors="replace")
 
 
 def _cells(line: str) -> list[str]:

@@ -11,19 +11,22 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from ..errors import UserError
 from ..paths import expand_home, sha256
 from .archives import is_archive, unpack
+from .exclude import Exclusion
 from .labels import check_names, read_names
+from .lists import lists_in, read_lists
 
 log = logging.getLogger("monkeys")
 
-SPLITS = {"training": "train", "train": "train", "validation": "val", "val": "val", "valid": "val", "test": "test"}
+SPLITS = {
+    **{"training": "train", "train": "train", "validation": "val", "val": "val", "valid": "val"},
+    **{"testing": "test", "test": "test"},
+}
 SPLIT_NAMES = {"train": "training", "val": "validation", "test": "test"}  # of its folder, and for people
-LISTS = {"train_list.txt": "train", "val_list.txt": "val", "test_list.txt": "test"}
 LEFT_BEHIND = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx"}
 
 
@@ -82,7 +85,7 @@ def read_source(root: Path, cache_dir: Path, exclude: Sequence[str] = ()) -> Sou
     base, folders = locate(root, cache_dir), dict[str, str]()
     try:
         if root.is_file() and not is_archive(root):
-            entries, tables = _from_lists(root), [base]
+            entries, tables = [Entry(*found) for found in read_lists(root)], [base]
         else:
             entries, folders, tables = _from_folder(base, root)
     except OSError as error:
@@ -100,22 +103,12 @@ def read_source(root: Path, cache_dir: Path, exclude: Sequence[str] = ()) -> Sou
 
 def _without(entries: list[Entry], folders: dict[str, str], exclude: Sequence[str]) -> tuple[list[Entry], set[str]]:
     """What no pattern excludes; a class vanishes with the last of its files, but an empty folder is not overlooked."""
-    unused = [pattern for pattern in exclude if not any(_excluded(e.path, [pattern]) for e in entries)]
-    unused = [pattern for pattern in unused if not any(_excluded(path, [pattern]) for path in folders)]
-    for pattern in unused:
+    exclusion, full = Exclusion(exclude), {entry.label for entry in entries}
+    kept = [entry for entry in entries if not exclusion.matches(entry.path)]
+    empty = {label for path, label in folders.items() if not exclusion.matches(path) and label not in full}
+    for pattern in exclusion.unused:
         log.warning("data.exclude: nothing matches %r", pattern)
-    full = {entry.label for entry in entries}
-    empty = {label for path, label in folders.items() if label not in full and not _excluded(path, exclude)}
-    return [entry for entry in entries if not _excluded(entry.path, exclude)], empty
-
-
-def _excluded(path: str, exclude: Sequence[str]) -> bool:
-    if not exclude:
-        return False
-    parents = [path, *(str(parent) for parent in PurePosixPath(path).parents if parent.name)]
-    plain = {*parents, *PurePosixPath(path).parts}  # taken as they stand, brackets and all
-    patterns = [pattern.rstrip("/") for pattern in exclude]
-    return any(pattern in plain or any(fnmatchcase(one, pattern) for one in parents) for pattern in patterns)
+    return kept, empty
 
 
 def _from_folder(base: Path, root: Path) -> tuple[list[Entry], dict[str, str], list[Path]]:
@@ -125,7 +118,7 @@ def _from_folder(base: Path, root: Path) -> tuple[list[Entry], dict[str, str], l
         home = inner[0]  # an archive's own top folder
     splits = _split_folders(home)
     if not splits:
-        _check_classes(home, root, _lists(home, base))
+        _check_classes(home, root, lists_in(home, base))
         splits = {"": home}
     entries, folders = [], {}
     for split, folder in splits.items():
@@ -167,10 +160,6 @@ def _split_of(folder: Path) -> str:
     return split if split and _folders(folder) else ""
 
 
-def _lists(*folders: Path) -> list[Path]:
-    return [path for folder in folders for name in LISTS if (path := folder / name).is_file()]
-
-
 def _check_classes(home: Path, root: Path, lists: list[Path]) -> None:
     """UserError with advice where a folder holds no class folders; a word on list files that are passed over."""
     count = len(_folders(home))
@@ -178,9 +167,27 @@ def _check_classes(home: Path, root: Path, lists: list[Path]) -> None:
         raise UserError(f"{root}: no class folders; name the list file instead: {lists[0]}")
     if lists:
         log.warning("%s: its %d folders are the classes; name %s if the list is meant instead", root, count, lists[0])
-    if count:
-        return
-    raise UserError(f"{root}: no folders in it; expected one folder per class with images in it")
+    if not count:
+        raise UserError(f"{root}: no folders in it; expected one folder per class with images in it")
+    _doubt_classes(root, _folders(home))
+
+
+def _doubt_classes(root: Path, kinds: list[Path]) -> None:
+    """UserError where classes hold splits, as in cat/train; a word where they may be the parts of one set."""
+    inner = {kind: {folder.name for folder in _folders(kind)} for kind in kinds}
+    inside = next(
+        ((kind.name, name) for kind, names in inner.items() for name in names if name.lower() in SPLITS), None
+    )
+    if inside:
+        raise UserError(f"{root}: {'/'.join(inside)} is a split inside a class; expected {'/'.join(reversed(inside))}")
+    first, *others = ((kind.name, names) for kind, names in inner.items())
+    for name, names in others:
+        if len(shared := sorted(first[1] & names)) > 1:
+            log.warning(
+                "%s: %s and %s both have %s, ...: are they classes? Splits are named train, val and test",
+                *(root, first[0], name, ", ".join(shared[:2])),
+            )
+            return
 
 
 def _folders(folder: Path) -> list[Path]:
@@ -214,34 +221,3 @@ def _files(folder: str, above: frozenset[tuple[int, int]] = frozenset()) -> Iter
                 yield from _files(item.path, above | {here})
             else:
                 yield item.path
-
-
-def _from_lists(path: Path) -> list[Entry]:
-    """Entries of a list file; `train_list.txt` brings its neighbours `val_list.txt` and `test_list.txt` along."""
-    if path.name != "train_list.txt":
-        return _read_list(path, "")
-    lists = {path.parent / name: split for name, split in LISTS.items() if (path.parent / name).is_file()}
-    if len(lists) == 1:
-        return _read_list(path, "train")
-    return [entry for list_path, split in lists.items() for entry in _read_list(list_path, split)]
-
-
-def _read_list(path: Path, split: str) -> list[Entry]:
-    """`path label` per line, divided at the last tab or space; empty lines are passed over."""
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError:
-        raise UserError(f"{path} is neither a folder, nor an archive, nor a list file of `path label` lines") from None
-    labels: dict[str, str] = {}
-    for number, line in enumerate(lines, start=1):
-        parts = line.strip().rsplit(None, 1)
-        if not parts:
-            continue
-        if len(parts) < 2:
-            raise UserError(f"{path}, line {number}: expected `path label`, found {line.strip()[:80]!r}")
-        name, label = PurePosixPath(parts[0].replace("\\", "/")).as_posix(), parts[1]
-        if labels.setdefault(name, label) != label:
-            raise UserError(f"{path}, line {number}: {name} has two labels, {labels[name]} and {label}")
-    if not labels:
-        raise UserError(f"{path} lists no images; expected `path label` lines")
-    return [Entry(name, label, split) for name, label in labels.items()]

@@ -36,12 +36,12 @@ def unseen(rows: Sequence[Row], root: Path, own: Manifest, split: str = "train",
         workers = runtime.usable_cores()
         mine, _ = signatures_of(root, [rows[index].path for index in left], cache_dir, workers)
         theirs, now = signatures_of(own.root, [row.path for row in known], cache_dir, workers)
-        gone = sum(digest != row.digest for digest, row in zip(now, known, strict=True))
-        if gone:
+        kept = np.array([digest == row.digest for digest, row in zip(now, known, strict=True)])
+        if gone := int((~kept).sum()):
             log.warning(
                 "%d of the %d %s images are not at %s as they were: of those, only byte-identical copies are "
                 "recognised (data.root in the run's config.yaml says where they are)",
                 *(gone, len(known), SPLIT_NAMES[split], own.root),
             )
-        free[left] = ~matches(mine, theirs)
+        free[left] = ~matches(mine, theirs[kept])
     return free

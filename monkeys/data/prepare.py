@@ -23,6 +23,7 @@ from .manifest import Manifest, build_manifest
 from .synthetic import draw_set
 
 KAGGLE = "slothkong/10-monkey-species"
+_LONGEST = 255  # bytes of a file's name, with most file systems
 MARK = ".prepared.json"  # by which a repeated run knows the folder as its own
 
 
@@ -124,12 +125,19 @@ def _plan(examined: Audit) -> dict[str, tuple[str, str, int]]:
         folder = f"{SPLIT_NAMES[entry.split or 'train']}/{_folder_name(entry.label)}"
         place = f"{folder}/{PurePosixPath(entry.path).name}"
         if taken.get(place.casefold()) not in (None, entry.path):
-            place = f"{folder}/{record.digest[:12]}-{PurePosixPath(entry.path).name}"
+            place = f"{folder}/{_prefixed(PurePosixPath(entry.path), record.digest[:12])}"
         if place.casefold() in taken:
             continue  # the same name with the same content
         taken[place.casefold()] = entry.path
         plan[place] = (entry.path, record.digest, record.bytes)
     return plan
+
+
+def _prefixed(path: PurePosixPath, mark: str) -> str:
+    """The file's name behind a mark, cut where it would be longer than file systems take."""
+    room = _LONGEST - len(mark) - 1 - len(os.fsencode(path.suffix))
+    stem = path.stem if len(os.fsencode(path.stem)) <= room else os.fsencode(path.stem)[:room].decode("utf-8", "ignore")
+    return f"{mark}-{stem}{path.suffix}"
 
 
 def _folder_name(label: str) -> str:
@@ -163,6 +171,6 @@ def _copy(root: Path, out: Path, plan: dict[str, tuple[str, str, int]]) -> None:
                 raise UserError(f"{target} differs from {root / path}; choose an empty or new --out")
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = target.with_name(f".{target.name}.part")
+        unfinished = target.with_name(f".{digest[:16]}.part")  # shorter than any name
         shutil.copyfile(root / path, unfinished)
         os.replace(unfinished, target)  # noqa: PTH105

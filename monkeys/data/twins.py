@@ -103,11 +103,12 @@ def compare(signatures: np.ndarray) -> Comparison:
         for mirrored in (False, True):
             for first, second in _candidates(detail, i, j, mirrored):
                 apart = sets.find(first) != sets.find(second)
-                pairs = examine(signatures, detail, first[apart], second[apart], mirrored)
+                least = result.look_alikes[-1].correlation if len(result.look_alikes) == _MAX_LISTED else 0.0
+                pairs = examine(signatures, detail, first[apart], second[apart], mirrored, least)
                 joined = [pair for pair in pairs if pair.same]
                 result.twins += [pair for pair in joined if sets.join(pair.first, pair.second)]
-                result.look_alikes += [pair for pair in pairs if pair.alike and not pair.same]
-        result.look_alikes = _nearest(result.look_alikes)
+                alike = [pair for pair in pairs if pair.alike and not pair.same]
+                result.look_alikes = _nearest(result.look_alikes + alike) if alike else result.look_alikes
     result.groups = groups = sets.find(np.arange(count))
     result.look_alikes = [pair for pair in result.look_alikes if groups[pair.first] != groups[pair.second]]
     return result
@@ -128,9 +129,17 @@ def matches(signatures: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 
 def examine(
-    signatures: np.ndarray, detail: np.ndarray, first: np.ndarray, second: np.ndarray, mirrored: bool
+    signatures: np.ndarray,
+    detail: np.ndarray,
+    first: np.ndarray,
+    second: np.ndarray,
+    mirrored: bool,
+    least: float = 0.0,
 ) -> list[Pair]:
-    """The measures of those of the given pairs that have clear detail in common, or a strip along an edge."""
+    """The measures of those of the given pairs that have clear detail in common, or a strip along an edge.
+
+    Left out are those that are neither one photograph nor of a correlation of at least `least`.
+    """
     agreement, strip = _agreement(detail[first], _turned(detail[second], mirrored))
     near = (agreement > CLEAR) | (strip > STRIP)
     first, second, agreement, strip = first[near], second[near], agreement[near], strip[near]
@@ -140,7 +149,8 @@ def examine(
     stamped = (strip > STRIP) & ~((agreement > CLEAR) & (whole > SAME))
     part[stamped] = _correlate(left[stamped], right[stamped], _uncovered(left[stamped], right[stamped]))
     sides = np.full(len(first), mirrored)
-    columns = (column.tolist() for column in (first, second, agreement, whole, part, sides))
+    kept = (whole >= least) | (part > COVERED)
+    columns = (column[kept].tolist() for column in (first, second, agreement, whole, part, sides))
     return [Pair(*values) for values in zip(*columns, strict=True)]
 
 

@@ -18,6 +18,7 @@ from .weight_names import Renamed, rename
 
 _PROJECTION = "layer1.0.downsample.0.weight"
 LEAST_FIT = 0.9  # share of the body's values, of the network and of the file, that have to find each other
+LEAST_LAYERS = 0.8  # likewise of its layers, of which a few may have most values; another stem leaves out two or three
 
 
 @dataclass(frozen=True)
@@ -140,18 +141,21 @@ def _check_fit(
     """Refuse a file of another network: below LEAST_FIT the rest would train from scratch without anyone noticing."""
     if not report.matched:
         raise UserError(f"{report.source}: nothing in it fits this network{_example(report)}")
-    wanted = sum(math.prod(shape) for name, shape in target.items() if not name.startswith(heads))
-    offered = sum(
-        value.size
-        for name, value in renamed.tensors.items()
-        if isinstance(value, np.ndarray) and not name.startswith(heads)
-    )
-    found = sum(math.prod(target[name]) for name in report.matched if not name.startswith(heads))
-    if found < LEAST_FIT * max(wanted, offered):
-        raise UserError(
-            f"{report.source} seems to hold another network: {found:,} values fit, of {wanted:,} that this network has "
-            f"and {offered:,} in the file (heads not counted){_example(report)}"
-        )
+    file = {name: value.shape for name, value in renamed.tensors.items() if isinstance(value, np.ndarray)}
+    own, offered = ([shape for name, shape in of.items() if not name.startswith(heads)] for of in (target, file))
+    found = [target[name] for name in report.matched if not name.startswith(heads)]
+    for what, least, size in (("values", LEAST_FIT, math.prod), ("layers", LEAST_LAYERS, _is_layer)):
+        fit, wanted, given = (sum(map(size, shapes)) for shapes in (found, own, offered))
+        if fit < least * max(wanted, given):
+            raise UserError(
+                f"{report.source} seems to hold another network: {fit:,} {what} fit, of {wanted:,} that this network "
+                f"has and {given:,} in the file (heads not counted){_example(report)}"
+            )
+
+
+def _is_layer(shape: tuple[int, ...]) -> bool:
+    """Whether a tensor is the weight of a convolution or of a linear layer."""
+    return len(shape) > 1
 
 
 def _example(report: WeightReport) -> str:

@@ -17,7 +17,7 @@ from safetensors.numpy import load as load_safetensors
 from safetensors.numpy import save as dump_safetensors
 
 from .. import atomic
-from ..errors import UserError
+from ..errors import NotFiniteError, UserError
 
 log = logging.getLogger("monkeys")
 
@@ -26,7 +26,14 @@ KEPT = 2  # checkpoints: the last, and the one before it in case the last is dam
 
 
 def save_tensors(path: Path, tensors: Mapping[str, np.ndarray]) -> str:
-    """Write tensors sorted by name and nothing else, so that equal weights give equal bytes; returns their SHA-256."""
+    """Write tensors sorted by name and nothing else, so that equal weights give equal bytes; returns their SHA-256.
+
+    NotFiniteError, before anything is written, where one of them holds a value that is no finite number: not every such
+    value shows in the loss.
+    """
+    for name, value in tensors.items():
+        if not np.isfinite(value).all():
+            raise NotFiniteError(f"{name} is not finite: lower optim.lr, or set optim.clip_norm")
     data = dump_safetensors({name: np.ascontiguousarray(tensors[name]) for name in sorted(tensors)})
     atomic.write_bytes(path, data)
     return hashlib.sha256(data).hexdigest()

@@ -118,6 +118,8 @@ class Step:
         if not np.isfinite(loss):
             raise NotFiniteError(f"the loss is {loss} at step {step}: lower optim.lr, or set optim.clip_norm")
         tally.grad_norm = self._gradient_norm()
+        if not np.isfinite(tally.grad_norm) and not self.scaler.is_enable():  # ReLU and pooling hide it from the loss
+            raise NotFiniteError(f"the gradient is not finite at step {step}: lower optim.lr, or set optim.clip_norm")
         # of float16, a step whose gradient overflowed is left out and says nothing of how the weights move
         watched = self.watch_weights and np.isfinite(tally.grad_norm)
         before = [p.clone() for p in self.model.parameters()] if watched else []

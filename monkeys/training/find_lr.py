@@ -17,6 +17,7 @@ from .engine import Step, Tally
 
 SMOOTHING = 0.9
 DIVERGED = 4.0  # times the lowest smoothed loss
+BEGUN = 0.25  # share of its fall after which the loss is taken to fall for good, and not by chance
 
 
 @dataclass(frozen=True)
@@ -53,15 +54,18 @@ def find_lr(
 
 
 def suggest(rates: list[float], losses: list[float]) -> float:
-    """Where the loss falls fastest per decade, before its lowest point."""
+    """Where the loss falls fastest per decade, between where it has begun to fall and its lowest point."""
     finite = [math.isfinite(loss) for loss in losses]
     count = finite.index(False) if False in finite else len(finite)
-    lowest = int(np.argmin(losses[:count])) if count else 0
-    first = min(round(1 / (1 - SMOOTHING)), lowest // 2)  # before that the smoothed loss is mostly noise
-    if lowest < 2:
+    first = min(round(1 / (1 - SMOOTHING)), count // 2)  # before that the smoothed loss is mostly noise
+    lowest = first + int(np.argmin(losses[first:count])) if count else 0
+    flat = float(np.median(losses[first : first + max(1, (lowest - first) // 3)]))
+    if lowest - first < 2 or not losses[lowest] < flat:
         raise UserError("no learning rate lowers the loss: start lower, or check the data")
+    still_high = flat - BEGUN * (flat - losses[lowest])
+    begun = max((index for index in range(first, lowest) if losses[index] > still_high), default=first)
     slopes = np.gradient(np.array(losses[: lowest + 1]), np.log10(rates[: lowest + 1]))
-    return float(rates[first + int(np.argmin(slopes[first:lowest]))])
+    return float(rates[begun + int(np.argmin(slopes[begun:lowest]))])
 
 
 def _loss(step_fn: Step, step: int, batches: list[Batch], rate: float) -> float:
