@@ -71,6 +71,8 @@ def search_lr(config: Config, out: Path, steps: int = 100) -> float:
 
     Returns the suggested optim.lr: for batches of optim.lr_batch where that is set, else for the batch as it is.
     """
+    files = ("lr_finder.csv", "lr_finder.png")
+    atomic.refuse_foreign(out, files, files, "range test")
     config = _unchanging(config, steps)
     device, manifest = _use_device(config), _manifest(config, RunFolder(out), "")
     trainer = make_trainer(config, Photographs(config, manifest), RunFolder(out), Group(), device)
@@ -147,6 +149,8 @@ def _manifest(config: Config, folder: RunFolder, resume: str) -> Manifest:
     if resume and folder.holds_checkpoint:
         return read_manifest(folder.path, config)
     data = config.data
+    if data.fold and data.folds is None:
+        log.warning("data.fold=%d is not used without data.folds, e.g. data.folds=5", data.fold)
     if not data.root.exists():
         raise UserError(f"data.root: no such data folder, archive or list file: {data.root} (-o data.root=… names it)")
     return build_manifest(

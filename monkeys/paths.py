@@ -12,6 +12,11 @@ def expand_home(path: str | Path) -> Path:
     return Path(os.path.expanduser(path))  # noqa: PTH111
 
 
+def as_text(path: str | Path) -> str:
+    """A path that UTF-8 can write: bytes of it that are no text are written as such."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
 def sha256(path: Path) -> str:
     """SHA-256 of a file of any size, in hex. Raises OSError."""
     found = hashlib.sha256()

@@ -85,8 +85,6 @@ class DataConfig(Section):
         faults = []
         if self.val_fraction + self.test_fraction >= 1:
             faults.append("data.val_fraction and data.test_fraction leave nothing to train on")
-        if self.folds is None and self.fold:
-            faults.append(f"data.fold {self.fold} says nothing without data.folds, e.g. data.folds=5")
         if self.folds is not None and self.fold >= self.folds:
             faults.append(
                 f"data.fold {self.fold} does not exist: with data.folds {self.folds} they are 0 to {self.folds - 1}"

@@ -72,11 +72,12 @@ def test_the_settings_of_the_split_reach_it(tmp_path):
     assert held_out("data.val_fraction=0.5") != held_out("data.val_fraction=0.5", "data.split_seed=1")
 
 
-def test_a_trained_network_whose_checkpoints_are_gone_is_not_begun_anew(tmp_path):
+@pytest.mark.parametrize("left", ["metrics.json", "history.csv"])
+def test_a_trained_network_whose_checkpoints_are_gone_is_not_begun_anew(tmp_path, left):
     config = load_config(CPU, [f"data.root={tmp_path}", f"run.dir={tmp_path}", "run.name=run"])
     (tmp_path / "run").mkdir()
-    for name in ("config.yaml", "metrics.json", "best.safetensors"):
-        (tmp_path / "run" / name).write_text("{}")
+    for name in ("config.yaml", left, "best.safetensors"):
+        (tmp_path / "run" / name).write_text("epoch\n1\n2\n")
     with pytest.raises(UserError, match=r"checkpoints in last/ are gone"):
         run_experiment(config, resume="auto")
     assert (tmp_path / "run" / "best.safetensors").exists()

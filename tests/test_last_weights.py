@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -114,3 +115,11 @@ def test_a_folder_whose_name_two_classes_have_is_neither(run, tmp_path, capsys):
     assert eval_command.main([str(run), "--data", str(tmp_path / "set")]) == 0
     rows = list(csv.DictReader((run / "eval-set" / "predictions.csv").open()))
     assert {row["label"] for row in rows} == {"n1"}
+
+
+def test_a_folder_called_like_an_examination_of_the_run_has_another_place(run, tmp_path):
+    photos = shutil.copytree(run.parents[1] / "photos", tmp_path / os.fsdecode(b"caf\xe9") / "val-last")
+    assert eval_command.main([str(run), "--data", str(photos)]) == 0
+    assert not (run / "eval-val-last").exists()
+    noted = json.loads((run / "eval-caf\\xe9-val-last" / "examined.json").read_text())
+    assert noted["source"] == f"{tmp_path}/caf\\xe9/val-last"

@@ -301,8 +301,26 @@ def test_a_pattern_is_excluded_where_its_path_is(tmp_path: Path) -> None:
 
 def test_splits_inside_classes_are_not_taken_for_their_photographs(tmp_path: Path) -> None:
     root = touch(tmp_path / "set", "cat/train/1.jpg", "cat/val/2.jpg", "dog/train/1.jpg", "dog/val/2.jpg")
-    with pytest.raises(UserError, match=r"cat/(train|val) is a split inside a class; expected (train|val)/cat"):
+    with pytest.raises(UserError, match=r"cat/train and cat/val look like splits .* else arrange them as train/cat"):
         found(root, tmp_path)
+    with pytest.raises(UserError, match="cat/train and dog/train look like splits"):
+        found(root, tmp_path, ("val",))
+    assert len(found(root, tmp_path, ("val", "dog/train"))) == 1
+    root = touch(tmp_path / "above", "set/train/a/1.jpg", "set/test/a/1.jpg", "notes/x/1.txt")
+    with pytest.raises(UserError, match=r"name .*above/set if it holds the whole set"):
+        found(root, tmp_path)
+
+
+def test_splits_of_names_that_are_doubled_are_seen(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    root = touch(tmp_path / "set", *(f"{one}/{one}/{kind}/1.jpg" for one in ("seg_train", "seg_test") for kind in "ab"))
+    found(root, tmp_path)
+    assert "are they classes?" in caplog.text
+
+
+def test_one_folder_within_a_class_may_have_any_name(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    root = touch(tmp_path / "set", "cat/Val/1.jpg", "cat/2.jpg", "dog/1.jpg")
+    assert {label for _, label, _ in found(root, tmp_path)} == {"cat", "dog"}
+    assert not caplog.text
 
 
 def test_parts_with_names_of_their_own_are_doubted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -58,8 +58,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise UserError("--out belongs to --find-lr; -o run.dir=… run.name=… say where a run is written")
     if args.find_lr:
         return _find_lr(config, args.out or config.run_folder.with_name(f"{config.run.name}-lr"))
-    processes = _processes(config)
-    if processes > 1 and not is_rank():
+    processes = 1 if is_rank() else _processes(config)
+    if processes > 1:
         return _in_ranks(config, processes, list(sys.argv[1:] if argv is None else argv))
     return _train(config, args.resume, args.overwrite)
 

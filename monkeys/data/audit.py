@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from .. import runtime
+from ..paths import as_text
 from .layout import Entry, Source, read_source
 from .look import examine
 from .records import Record, Store
@@ -201,7 +202,7 @@ def _counts(audit: Audit) -> dict[str, dict[str, int]]:
 def _text(value: Any) -> Any:
     """Names that are not valid text, with the offending bytes written as escapes."""
     if isinstance(value, str):
-        return value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        return as_text(value)
     if isinstance(value, dict):
         return {_text(key): _text(item) for key, item in value.items()}
     return [_text(item) for item in value] if isinstance(value, list | tuple) else value

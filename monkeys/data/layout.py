@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from ..errors import UserError
@@ -93,6 +94,8 @@ def read_source(root: Path, cache_dir: Path, exclude: Sequence[str] = ()) -> Sou
     entries, empty = _without(entries, folders, exclude)
     if not entries:
         raise UserError(f"{root}: no images found; expected one folder per class, or a list file of `path label` lines")
+    if folders and not any(entry.split for entry in entries):
+        _doubt_classes(root, entries, list(folders))
     ids = sorted({entry.label for entry in entries} | empty, key=natural)
     check_names(root, ids, (entry.path for entry in entries))
     names = read_names(tables, ids)
@@ -155,7 +158,7 @@ def _undoubled(folder: Path) -> Path:
 
 
 def _split_of(folder: Path) -> str:
-    """train, val or test by the folder's name, if it holds folders; a class may be called `train` as well."""
+    """train, val or test by the folder's name, if it holds folders; a class of files alone may have that name."""
     split = SPLITS.get(folder.name.lower(), "")
     return split if split and _folders(folder) else ""
 
@@ -169,23 +172,28 @@ def _check_classes(home: Path, root: Path, lists: list[Path]) -> None:
         log.warning("%s: its %d folders are the classes; name %s if the list is meant instead", root, count, lists[0])
     if not count:
         raise UserError(f"{root}: no folders in it; expected one folder per class with images in it")
-    _doubt_classes(root, _folders(home))
 
 
-def _doubt_classes(root: Path, kinds: list[Path]) -> None:
+def _doubt_classes(root: Path, entries: Sequence[Entry], folders: Sequence[str]) -> None:
     """UserError where classes hold splits, as in cat/train; a word where they may be the parts of one set."""
-    inner = {kind: {folder.name for folder in _folders(kind)} for kind in kinds}
-    inside = next(
-        ((kind.name, name) for kind, names in inner.items() for name in names if name.lower() in SPLITS), None
-    )
-    if inside:
-        raise UserError(f"{root}: {'/'.join(inside)} is a split inside a class; expected {'/'.join(reversed(inside))}")
-    first, *others = ((kind.name, names) for kind, names in inner.items())
-    for name, names in others:
-        if len(shared := sorted(first[1] & names)) > 1:
+    inner: dict[str, set[str]] = {folder: set() for folder in folders}
+    depth = folders[0].count("/") + 1
+    for entry in entries:
+        parts = entry.path.split("/")
+        below = parts[depth:-1]
+        inner["/".join(parts[:depth])].update(below[1:2] if below[:1] == [entry.label] else below[:1])
+    splits = [(kind, name) for kind, names in inner.items() for name in sorted(names) if name.lower() in SPLITS]
+    if len(splits) > 1:
+        kind, name = splits[0]
+        raise UserError(
+            f"{root}: {kind}/{name} and {'/'.join(splits[1])} look like splits inside classes: name {root / kind} if "
+            f"it holds the whole set, else arrange them as {name}/{kind}"
+        )
+    for first, second in pairwise(inner):
+        if len(shared := sorted(inner[first] & inner[second])) > 1:
             log.warning(
                 "%s: %s and %s both have %s, ...: are they classes? Splits are named train, val and test",
-                *(root, first[0], name, ", ".join(shared[:2])),
+                *(root, first, second, ", ".join(shared[:2])),
             )
             return
 

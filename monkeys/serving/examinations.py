@@ -8,6 +8,7 @@ from typing import Any
 
 from .. import atomic
 from ..errors import UserError
+from ..paths import as_text
 from .engine import digest
 from .network import RECORD, WEIGHTS
 
@@ -19,13 +20,13 @@ log = logging.getLogger("monkeys")
 def note_network(folder: Path, weights: str, best_sha256: str, temperature: float, source: Path | None) -> None:
     """Write down beside an examination what it is of: "best" or "last" weights, what the best were, the temperature."""
     noted = {"weights": weights, "best_sha256": best_sha256, "temperature": temperature}
-    atomic.write_json(folder / MARK, noted | {"source": str(source.resolve()) if source else None})
+    atomic.write_json(folder / MARK, noted | {"source": as_text(source.resolve()) if source else None})
 
 
 def refuse_other_source(folder: Path, source: Path) -> None:
     """UserError where a folder holds the examination of another source of the same name."""
     earlier = _noted(folder).get("source")
-    if earlier not in (None, str(source.resolve())):
+    if earlier not in (None, as_text(source.resolve())):
         raise UserError(f"{folder} holds the examination of {earlier}: choose an --out")
 
 

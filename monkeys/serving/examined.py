@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,8 +16,11 @@ from ..config import Config
 from ..data.leaks import leak_free, unseen
 from ..data.manifest import ClassInfo, Manifest, Row, build_manifest
 from ..errors import UserError
+from ..paths import as_text
 from .held_out import read_classes, read_manifest
 from .network import Network
+
+_OWN = re.compile(r"((train|val|test)(-last)?(-tta)?)?")  # what examinations of a run's own splits are called
 
 log = logging.getLogger("monkeys")
 
@@ -46,7 +50,7 @@ def source_name(source: Path) -> str:
     """What the examination of another source is called: by its file or folder, and never like the run's own splits."""
     path = source.resolve()
     name = path.name.partition(".")[0] if path.is_file() else path.name
-    return f"{path.parent.name or 'data'}-{name}" if name in ("train", "val", "test", "") else name
+    return as_text(f"{path.parent.name or 'data'}-{name}" if _OWN.fullmatch(name) else name)
 
 
 def own_images(run: Path, config: Config, split: str) -> Images:

@@ -90,8 +90,11 @@ class RunFolder:
             )
 
     def refuse_lost(self) -> None:
-        """UserError where a run was examined and its checkpoints are gone: going on would begin anew and replace it."""
-        if self.holds_run and (self.path / "metrics.json").exists() and not self.holds_checkpoint:
+        """UserError where a run has trained and its checkpoints are gone: going on would begin anew and replace it."""
+        history = self.path / "history.csv"
+        epochs = len(history.read_bytes().splitlines()) - 1 if history.exists() else 0
+        trained = epochs > 1 or (self.path / "metrics.json").exists()  # the first may precede the first checkpoint
+        if self.holds_run and trained and not self.holds_checkpoint:
             raise UserError(
                 f"{self.path} holds a trained network, but its checkpoints in last/ are gone, so that it cannot go on: "
                 "choose another run.name, or --overwrite instead of --resume"
