@@ -116,7 +116,7 @@ def assess(
         temperature=temperature,
     )
     _look(target, network, images, predictions, seed)
-    note_network(target, weights, best_sha256, temperature, source)
+    note_network(target, weights=weights, best_sha256=best_sha256, temperature=temperature, source=source, tta=tta)
     return Assessment(target, metrics, predictions, network, images)
 
 

@@ -71,8 +71,7 @@ def search_lr(config: Config, out: Path, steps: int = 100) -> float:
 
     Returns the suggested optim.lr: for batches of optim.lr_batch where that is set, else for the batch as it is.
     """
-    files = ("lr_finder.csv", "lr_finder.png")
-    atomic.refuse_foreign(out, files, files, "range test")
+    atomic.refuse_foreign(out, ["lr_finder.csv"], ["lr_finder.csv", "lr_finder.png"], "range test")
     config = _unchanging(config, steps)
     device, manifest = _use_device(config), _manifest(config, RunFolder(out), "")
     trainer = make_trainer(config, Photographs(config, manifest), RunFolder(out), Group(), device)

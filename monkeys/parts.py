@@ -14,7 +14,6 @@ from .config import Config
 from .data.dataset import Batch, plain_collate
 from .data.loader import TrainOrder, load, plain_order
 from .data.manifest import Manifest
-from .errors import UserError
 from .models import build_model, check_sizes, head_prefixes
 from .optim import build_optimizer
 from .optim.schedules import Schedule, build_schedule
@@ -161,8 +160,10 @@ def make_model(config: Config, data: Photographs, *, resumed: bool) -> nn.Layer:
     return model
 
 
-def _mention_sizes(config: Config, data: Photographs) -> None:
-    """A word on sizes that are written down and not used."""
+def _mention_unused(config: Config, data: Photographs, images: int) -> None:
+    """A word on settings that are written down and not used. images: at a time."""
+    if images < 2 and (config.augment.mixup or config.augment.cutmix):
+        log.warning("mixup and cutmix need two images at a time: fewer train.processes, or a smaller train.accumulate")
     size, sizes, epochs = config.data.size, config.data.sizes, config.train.epochs
     if 0 in sizes and size != sizes[max(sizes)]:
         log.warning(
@@ -186,9 +187,8 @@ def make_trainer(
     dataset, collate = data.training(), data.collate()
     order = TrainOrder(len(dataset), train.batch_size, config.run.seed, train.accumulate, group.rank, group.size)
     micro = train.batch_size // (train.accumulate * group.size)
-    if micro < 2 and (config.augment.mixup or config.augment.cutmix):
-        raise UserError("mixup and cutmix need two images at a time: a smaller train.accumulate, or neither of them")
-    _mention_sizes(config, data)
+    if group.rank == 0:
+        _mention_unused(config, data, micro)
 
     def stream(first: int, last: int) -> Iterator[Batch]:
         return load(dataset, order.micro_batches(first, last), collate, config.data.workers, data.batch_bytes(micro))

@@ -14,7 +14,7 @@ def expand_home(path: str | Path) -> Path:
 
 def as_text(path: str | Path) -> str:
     """A path that UTF-8 can write: bytes of it that are no text are written as such."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
+    return str(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def sha256(path: Path) -> str:

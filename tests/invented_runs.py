@@ -50,7 +50,7 @@ def write_run(
     (run / WEIGHTS).write_bytes(b"weights")
     record = {"model": {"name": "resnet18"}, "preprocess": {"size": 64}, "classes": [], "temperature": 1.0, "epoch": 2}
     (run / RECORD).write_text(json.dumps(record))
-    note_network(run / "eval-val", "best", sha256(run / WEIGHTS), 1.0, None)
+    note_network(run / "eval-val", weights="best", best_sha256=sha256(run / WEIGHTS), temperature=1.0)
     rows = [f"{path},n{label},val,g{i},{digest}{i}" for i, (path, label) in enumerate(zip(paths, labels, strict=True))]
     (run / "manifest.csv").write_text("\n".join(["path,label,split,group,digest", *rows]) + "\n")
     config = Config(run=RunConfig(name=run.name), data=DataConfig(root=Path("photos"))).model_dump(mode="json")

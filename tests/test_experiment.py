@@ -12,11 +12,14 @@ from monkeys.config import load_config
 from monkeys.data.loader import TrainOrder
 from monkeys.errors import UserError
 from monkeys.experiment import _manifest, run_experiment
-from monkeys.parts import make_schedule
+from monkeys.parts import make_schedule, make_trainer
+from monkeys.photographs import Photographs
 from monkeys.training.checkpoint import Checkpoints
+from monkeys.training.distributed import Group
 from monkeys.training.run_folder import RunFolder
 
 CPU = Path(__file__).parents[1] / "configs" / "monkeys_cpu.yaml"
+SMALL = ("model.name=resnet18", "train.epochs=2", "train.batch_size=4")
 
 
 def test_photographs_are_drawn_anew_until_there_is_a_checkpoint(tmp_path):
@@ -81,3 +84,22 @@ def test_a_trained_network_whose_checkpoints_are_gone_is_not_begun_anew(tmp_path
     with pytest.raises(UserError, match=r"checkpoints in last/ are gone"):
         run_experiment(config, resume="auto")
     assert (tmp_path / "run" / "best.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (["data.sizes={0: 32, 1: 48}", "data.size=64"], "data.size=64 is not used"),
+        (["data.sizes={0: 32, 9: 48}", "data.size=48"], "data.sizes from epoch 9 on are not reached in 2"),
+        (["augment.mixup=1", "train.batch_size=4", "train.accumulate=4"], "mixup and cutmix need two images at a time"),
+        (["data.fold=1"], "data.fold=1 is not used without data.folds"),
+    ],
+)
+def test_settings_that_are_not_used_are_mentioned(tmp_path, caplog, settings, said):
+    photos = paint(tmp_path / "photos", {"n0": 8, "n1": 8})
+    places = [f"data.root={photos}", f"data.cache_dir={tmp_path / 'cache'}", *SMALL]
+    config = load_config(CPU, [*places, *settings])
+    folder = RunFolder(tmp_path / "run")
+    data = Photographs(config, _manifest(config, folder, ""))
+    make_trainer(config, data, folder, Group(), "cpu")
+    assert said in caplog.text

@@ -122,9 +122,8 @@ def test_the_card_tells_of_the_exported_weights_alone_and_of_how_they_were_exami
     for name, top1 in (("eval-val", 0.25), ("eval-val-last", 0.75)):
         metrics = json.loads((run / "eval-val-tta" / "metrics.json").read_text()) | {"top1": top1}
         (run / name / "metrics.json").write_text(json.dumps(metrics))
-        note_network(
-            run / name, "last" if "last" in name else "best", digest(run / "best.safetensors"), TEMPERATURE, None
-        )
+        weights, best = "last" if "last" in name else "best", digest(run / "best.safetensors")
+        note_network(run / name, weights=weights, best_sha256=best, temperature=TEMPERATURE)
     export.export(run, "safetensors")
     card = (run / "export" / "safetensors" / "README.md").read_text()
     assert "| validation¹ | 12 | 25.0%" in card

@@ -110,3 +110,11 @@ def test_a_short_plan_is_searched_as_it_trains_before_its_plain_epochs(photos, s
     (plan,) = plans
     assert plan.train.epochs - max(plan.augment.plain_epochs, plan.augment.unaugmented_epochs) >= 20
     assert plan.augment.mixup == 0.2
+
+
+def test_a_table_of_the_users_is_not_replaced(photos, shrunk, tmp_path, capsys):
+    (tmp_path / "lr_finder.png").write_text("mine")
+    own = [f"data.root={photos}", f"run.dir={tmp_path}", *shrunk]
+    recipe = str(Path(__file__).parents[1] / "configs" / "monkeys_cpu.yaml")
+    assert train.main(["-c", recipe, "--find-lr", "--out", str(tmp_path), "-o", *own]) == 2
+    assert "holds lr_finder.png, which no range test has written" in capsys.readouterr().err

@@ -303,9 +303,7 @@ def test_splits_inside_classes_are_not_taken_for_their_photographs(tmp_path: Pat
     root = touch(tmp_path / "set", "cat/train/1.jpg", "cat/val/2.jpg", "dog/train/1.jpg", "dog/val/2.jpg")
     with pytest.raises(UserError, match=r"cat/train and cat/val look like splits .* else arrange them as train/cat"):
         found(root, tmp_path)
-    with pytest.raises(UserError, match="cat/train and dog/train look like splits"):
-        found(root, tmp_path, ("val",))
-    assert len(found(root, tmp_path, ("val", "dog/train"))) == 1
+    assert len(found(root, tmp_path, ("val",))) == 2  # toys/train and vehicles/train may be classes' own
     root = touch(tmp_path / "above", "set/train/a/1.jpg", "set/test/a/1.jpg", "notes/x/1.txt")
     with pytest.raises(UserError, match=r"name .*above/set if it holds the whole set"):
         found(root, tmp_path)
@@ -318,7 +316,7 @@ def test_splits_of_names_that_are_doubled_are_seen(tmp_path: Path, caplog: pytes
 
 
 def test_one_folder_within_a_class_may_have_any_name(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    root = touch(tmp_path / "set", "cat/Val/1.jpg", "cat/2.jpg", "dog/1.jpg")
+    root = touch(tmp_path / "set", "cat/Val/1.jpg", "cat/2.jpg", "dog/val/1.jpg", "dog/x/1.jpg")
     assert {label for _, label, _ in found(root, tmp_path)} == {"cat", "dog"}
     assert not caplog.text
 

@@ -143,6 +143,12 @@ def test_a_class_table_of_every_spreadsheet(encoding):
     assert parse_table("Label,Name\nn0,金丝猴\nn1,白臀叶猴\n".encode(encoding)) == {"n0": "金丝猴", "n1": "白臀叶猴"}
 
 
+def test_a_class_table_with_a_damaged_byte():
+    names = parse_table("Label,Name\nn0,金丝猴\nn1,猕猴\n".encode() + b"n2,\xff\n")
+    assert (names["n0"], names["n1"]) == ("金丝猴", "猕猴")
+
+
 def test_a_class_table_of_western_letters_and_one_of_numbers():
+    assert parse_table("Label,Name\nn0,Coração\n".encode("cp1252")) == {"n0": "Coração"}
     assert parse_table("Label,Name\nn0,Café\n".encode("cp1252")) == {"n0": "Café"}
     assert parse_table(b"class,count\nn0,105\nn1,111\n") == {}

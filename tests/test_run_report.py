@@ -87,7 +87,8 @@ def test_the_test_split_comes_first(tmp_path, caplog):
         (tmp_path / name).mkdir()
         if name != "eval-unknown":
             weights, temperature = "last" if "last" in name else "best", 1.0 if name == "eval-early" else 0.7
-            note_network(tmp_path / name, weights, digest(tmp_path / WEIGHTS), temperature, None)
+            best = digest(tmp_path / WEIGHTS)
+            note_network(tmp_path / name, weights=weights, best_sha256=best, temperature=temperature)
         if name != "eval-broken":
             (tmp_path / name / "metrics.json").write_text("{}")
     assert [folder.name for folder in examinations(tmp_path)] == ["eval-test", "eval-zoo", "eval-val"]

@@ -84,6 +84,11 @@ def test_what_a_sweep_refuses(configs, tmp_path, capsys):
     assert "no such configuration file" in capsys.readouterr().err
     assert sweep.main(["a.yaml", *out, "-o", "run.name=mine"]) == 2
     assert "run.name=mine" in capsys.readouterr().err
+    (tmp_path / "sweep.md").write_text("mine")
+    assert sweep.main([str(configs[0]), "--out", str(tmp_path)]) == 2
+    assert "holds sweep.md, which no sweep has written" in capsys.readouterr().err
+    assert sweep.main([str(configs[0]), "--out", "x" * 300]) == 2
+    assert "name is too long" in capsys.readouterr().err
     (tmp_path / "file").write_text("")
     assert sweep.main([str(configs[0]), "--out", str(tmp_path / "file" / "out")]) == 2
     assert "no folder for results" in capsys.readouterr().err

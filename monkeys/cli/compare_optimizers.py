@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise UserError(f"--{option}: expected at least 1, got {getattr(args, option)}")
     if args.model != IRIS:
         refuse_model(args.model, methods)
-    atomic.refuse_foreign(args.out, FILES[:2], FILES, "comparison of optimizers")
+    atomic.refuse_foreign(args.out, FILES[:1], FILES, "comparison of optimizers")
     atomic.make_folder(args.out)
     log.info(runtime.tune_cpu(processes=runtime.usable_cores()))  # one thread: the network is too small to share
     runtime.import_paddle()

@@ -18,7 +18,6 @@ from .train import CHOICES
 log = logging.getLogger("monkeys")
 
 SIGTERM_EXIT = 143
-_TABLES = ("sweep.csv", "sweep.md")
 _NAMED_HERE = ("run.name", "run.dir")
 
 
@@ -38,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Train each, then write the table; the exit code is that of the first that did not finish."""
     args = parser().parse_args(argv)
     _check(args.configs, args.override, args.out)
-    atomic.refuse_foreign(args.out, _TABLES, (*_TABLES, "sweep.png"), "sweep")
+    atomic.refuse_foreign(args.out, ["sweep.csv"], ["sweep.csv", "sweep.png", "sweep.md"], "sweep")
     atomic.make_folder(args.out)
     codes: dict[str, int] = {}
     for number, path in enumerate(args.configs, start=1):

@@ -73,7 +73,8 @@ def _processes(config: Config) -> int:
             raise UserError(f"train.processes={train.processes}, but there are {cards} cards: one process each")
         return train.processes
     most = cards or min(2, runtime.usable_cores())
-    found = next((n for n in range(most, 1, -1) if train.batch_size % (n * train.accumulate) == 0), 1)
+    parts = {n: n * train.accumulate for n in range(most, 1, -1)}  # of a batch; each has two images or more
+    found = next((n for n, count in parts.items() if train.batch_size % count == 0 and train.batch_size > count), 1)
     if found < most:
         log.info("train.processes=auto: %d of %d, among which batches of %d divide", found, most, train.batch_size)
     return found

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO
 
 from ..errors import UserError
+from .encodings import decoded
 
 MAX_RATIO = 200  # unpacked to packed bytes, above MIN_BOMB: photographs stay near 1, deflate reaches 1000
 MIN_BOMB = 2**26
@@ -115,9 +116,7 @@ def zip_members(archive: Path, budget: Budget) -> Iterator[Member]:
             kind = stat.S_IFMT(info.external_attr >> 16)
             if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
                 raise UserError(f"{archive}: {info.filename!r} is a link or a device")
-            told = info.flag_bits & _UTF8 or info.filename.isascii()
-            name = info.filename if told else _name(info.filename.encode("cp437"), info.filename)
-            yield Member(name, None if info.is_dir() else partial(_open_zipped, file, info, budget))
+            yield Member(_zip_name(info), None if info.is_dir() else partial(_open_zipped, file, info, budget))
 
 
 def tar_members(archive: Path, budget: Budget) -> Iterator[Member]:
@@ -130,20 +129,31 @@ def tar_members(archive: Path, budget: Budget) -> Iterator[Member]:
                 stream.header = None
                 if not (info.isdir() or info.isreg()) or info.issparse():
                     raise UserError(f"{archive}: {info.name!r} is a link, a device or a sparse file")
-                name = _name(info.name.encode("utf-8", "surrogateescape"), info.name)
-                yield Member(name, None if info.isdir() else partial(tar.extractfile, info))
+                yield Member(_tar_name(info), None if info.isdir() else partial(tar.extractfile, info))
                 tar.members.clear()  # type: ignore[attr-defined]  # millions of them would fill the memory
                 stream.header = _MAX_HEADER
         if stream.last.strip(b"\0") or len(stream.last) < _BLOCK:  # tarfile takes a cut header for the end
             raise tarfile.ReadError("the end is missing")
 
 
-def _name(raw: bytes, otherwise: str) -> str:
-    """A name of untold encoding: UTF-8, or common Chinese characters as older Windows has them."""
-    for encoding in ("utf-8", "gb2312"):
-        with contextlib.suppress(UnicodeDecodeError):
-            return raw.decode(encoding)
-    return otherwise
+def _zip_name(info: zipfile.ZipInfo) -> str:
+    """A member's name; where the zip does not say that it is UTF-8, each part by itself, so that no folder is torn."""
+    if info.flag_bits & _UTF8:
+        return info.filename
+    try:
+        parts = info.filename.encode("cp437").split(b"/")  # as zipfile has read them
+    except UnicodeEncodeError:  # from a field of its own, as newer Pythons read it
+        return info.filename
+    return "/".join(_or(decoded(part), part.decode("cp437")) for part in parts)
+
+
+def _tar_name(info: tarfile.TarInfo) -> str:
+    parts = info.name.encode("utf-8", "surrogateescape").split(b"/")
+    return "/".join(_or(decoded(part), part.decode("cp1252", "replace")) for part in parts)
+
+
+def _or(found: str | None, otherwise: str) -> str:
+    return otherwise if found is None else found
 
 
 def _open_packed(path: Path) -> contextlib.AbstractContextManager[BinaryIO]:

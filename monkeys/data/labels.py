@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import codecs
-import contextlib
 import csv
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ..errors import UserError
+from .encodings import decoded
 
 TABLES = ("monkey_labels.txt", "labels.txt", "label_list.txt", "labels.csv", "classes.txt")
 _ID_TITLES = {"label", "id", "class", "class_id", "folder"}
@@ -25,6 +25,11 @@ def read_names(folders: Iterable[Path], ids: Sequence[str]) -> dict[str, str]:
     return {
         label: name if counts[name.replace("_", " ")] == 1 else f"{name} ({label})" for label, name in names.items()
     }
+
+
+def shared_name(name: str, label: str) -> str:
+    """A class's name without the id that was put behind it where several have that name."""
+    return name.removesuffix(f" ({label})")
 
 
 def _from_tables(folders: Iterable[Path], ids: Sequence[str]) -> dict[str, str]:
@@ -72,10 +77,12 @@ def _text(data: bytes) -> str:
     """As spreadsheets save tables: UTF-8, UTF-16 with its mark, or the Chinese or Western encoding of Windows."""
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return data.decode("utf-16", errors="replace")
-    for encoding in ("utf-8-sig", "gb2312"):
-        with contextlib.suppress(UnicodeDecodeError):
-            return data.decode(encoding)
-    return data.decode("cp1252", errors="replace")
+    found = decoded(data)
+    if found is not None:
+        return found.removeprefix("\ufeff")
+    damaged = data.decode("utf-8-sig", errors="replace")
+    utf8 = any(character > "\x7f" and character != "\ufffd" for character in damaged)
+    return damaged if utf8 else data.decode("cp1252", errors="replace")
 
 
 def _cells(line: str) -> list[str]:

@@ -182,13 +182,14 @@ def _doubt_classes(root: Path, entries: Sequence[Entry], folders: Sequence[str])
         parts = entry.path.split("/")
         below = parts[depth:-1]
         inner["/".join(parts[:depth])].update(below[1:2] if below[:1] == [entry.label] else below[:1])
-    splits = [(kind, name) for kind, names in inner.items() for name in sorted(names) if name.lower() in SPLITS]
-    if len(splits) > 1:
-        kind, name = splits[0]
-        raise UserError(
-            f"{root}: {kind}/{name} and {'/'.join(splits[1])} look like splits inside classes: name {root / kind} if "
-            f"it holds the whole set, else arrange them as {name}/{kind}"
-        )
+    for kind, names in inner.items():
+        splits = {SPLITS[name.lower()]: name for name in sorted(names) if name.lower() in SPLITS}
+        if len(splits) > 1:
+            one, other = list(splits.values())[:2]
+            raise UserError(
+                f"{root}: {kind}/{one} and {kind}/{other} look like splits inside a class: name {root / kind} if it "
+                f"holds the whole set, else arrange them as {one}/{kind}, or write a list file"
+            )
     for first, second in pairwise(inner):
         if len(shared := sorted(inner[first] & inner[second])) > 1:
             log.warning(

@@ -17,10 +17,13 @@ MARK = "examined.json"
 log = logging.getLogger("monkeys")
 
 
-def note_network(folder: Path, weights: str, best_sha256: str, temperature: float, source: Path | None) -> None:
+def note_network(
+    folder: Path, *, weights: str, best_sha256: str, temperature: float, source: Path | None = None, tta: bool = False
+) -> None:
     """Write down beside an examination what it is of: "best" or "last" weights, what the best were, the temperature."""
-    noted = {"weights": weights, "best_sha256": best_sha256, "temperature": temperature}
-    atomic.write_json(folder / MARK, noted | {"source": as_text(source.resolve()) if source else None})
+    place = as_text(source.resolve()) if source else None
+    noted = {"weights": weights, "best_sha256": best_sha256, "temperature": temperature, "source": place, "tta": tta}
+    atomic.write_json(folder / MARK, noted)
 
 
 def refuse_other_source(folder: Path, source: Path) -> None:
@@ -39,10 +42,11 @@ def examinations(run: Path) -> list[Path]:
         return []
     now, temperature, found = digest(run / WEIGHTS), atomic.read_json(run / RECORD)["temperature"], []
     for folder in [path.parent for path in sorted(run.glob("eval-*/metrics.json"))]:
-        noted, views = _noted(folder), folder.name.endswith("-tta")  # whose temperature is their own
+        noted = _noted(folder)
         if noted.get("weights") == "last":
             continue
-        if noted.get("best_sha256") == now and (views or noted["temperature"] == temperature):
+        calibrated = noted.get("tta") or noted.get("temperature") == temperature  # views have one of their own
+        if noted.get("best_sha256") == now and calibrated:
             found.append(folder)
         else:
             log.warning("%s is left out: made before the weights were those of now; examine anew", folder)

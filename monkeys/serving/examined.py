@@ -13,6 +13,7 @@ import numpy as np
 
 from .. import runtime
 from ..config import Config
+from ..data.labels import shared_name
 from ..data.leaks import leak_free, unseen
 from ..data.manifest import ClassInfo, Manifest, Row, build_manifest
 from ..errors import UserError
@@ -70,10 +71,10 @@ def other_images(run: Path, config: Config, source: Path, network: Network) -> I
     """All images of another source, its classes matched by folder id or by name."""
     cache = runtime.cache_folder(config.data.cache_dir)
     manifest = build_manifest(source, cache_dir=cache, split=False, skip_unreadable=True)
-    counts = Counter(info.name for info in network.classes)
-    known = {info.name: info.id for info in network.classes if counts[info.name] == 1}
-    known |= {info.id: info.id for info in network.classes}
-    match = {info.id: known.get(info.id) or known.get(info.name) for info in manifest.classes}
+    names = {info.id: shared_name(info.name, info.id) for info in network.classes}
+    counts = Counter(names.values())
+    known = {name: label for label, name in names.items() if counts[name] == 1} | {label: label for label in names}
+    match = {info.id: known.get(info.id) or known.get(shared_name(info.name, info.id)) for info in manifest.classes}
     unknown = [label for label, own in match.items() if own is None]
     _mention_other_names(source, manifest.classes, network)
     if unknown:
@@ -100,10 +101,11 @@ def _trained_on(run: Path, config: Config) -> Manifest:
 
 def _mention_other_names(source: Path, classes: Sequence[ClassInfo], network: Network) -> None:
     """A word on classes of one id and two names: they may be two classes."""
-    names = {info.id: info.name for info in network.classes}
+    names = {info.id: shared_name(info.name, info.id) for info in network.classes}
     for info in classes:
-        if info.id in names and len({info.id, info.name, names[info.id]}) == 3:
+        name = shared_name(info.name, info.id)
+        if info.id in names and len({info.id, name, names[info.id]}) == 3:
             log.warning(
                 "%s: %s is called %s there and %s by the network; taken for one class, as the folder's name says",
-                *(source, info.id, info.name, names[info.id]),
+                *(source, info.id, name, names[info.id]),
             )
