@@ -164,7 +164,8 @@ def test_overwriting_replaces_a_run_and_nothing_else(trained, tmp_path):
     run = Path(shutil.copytree(original, tmp_path / "monkeys_cpu"))
     (run / "notes.txt").write_text("mine")
     (run / "eval-old").mkdir()
-    (run / "eval-old" / "predictions.csv").write_text("")
+    for name in ("predictions.csv", "per_class.csv"):  # what makes it an examination
+        (run / "eval-old" / name).write_text("")
     assert train.main([*command, f"run.dir={tmp_path}", "train.max_steps=1", "--overwrite"]) == 0
     assert (run / "notes.txt").read_text() == "mine"
     assert not (run / "eval-old").exists()
