@@ -54,7 +54,7 @@ def main() -> None:
     scaled = [row for half, temperature in fitted for row in answers(half, classes, temperature)]
     temperatures = [temperature for _, temperature in fitted]
     print(f"{len(plain)} answers on {len({row.path for row in plain})} files, {len(set().union(*groups))} pictures")
-    print("top-1, each picture once:", ", ".join(map(once, by_run, groups)))
+    print("top-1, each picture once:", ", ".join(map(by_picture, by_run, groups)))
     print(class_table(by_run, classes))
     print("\n".join(confused(plain, {info.id: info.name for info in classes})))
     print(calibration("as trained", plain))
@@ -77,7 +77,7 @@ def halves(predictions: Predictions, groups: Sequence[str]) -> Iterable[tuple[Pr
         yield half, fit_temperature(predictions.logits[~mine], predictions.labels[~mine])
 
 
-def once(rows: Sequence[Answer], groups: Sequence[str]) -> str:
+def by_picture(rows: Sequence[Answer], groups: Sequence[str]) -> str:
     """Top-1 with copies of a picture counted as one, right by the share of them that is."""
     right: dict[str, list[bool]] = {}
     for row, group in zip(rows, groups, strict=True):

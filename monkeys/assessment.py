@@ -83,28 +83,18 @@ def assess(
         _refuse_what_is_not_exported(tta, weights)
     name = source_name(source) if source else split
     target = out or run / f"eval-{name}{'-last' if weights == 'last' else ''}{'-tta' if tta else ''}"
-    if out:
-        refuse_foreign(out)
-    elif source:
-        refuse_other_source(target, source)
+    _refuse_taken(target, out, source)
     fast = open_inference(run) if engine == "inference" else None
     best_sha256 = digest(run / WEIGHTS)
     network, config = load_network(run, weights=weights), load_config(run / "config.yaml")
     images = other_images(run, config, source, network) if source else own_images(run, config, split)
     images = images.chosen(_sample(len(images.rows), sample, seed))
-    predictions = Predictions(
-        paths=tuple(row.path for row in images.rows),
-        labels=images.labels(network),
-        logits=_logits(network, images, config, tta, fast),
-        leak_free=images.leak_free,
-    )
+    predictions = _predictions(network, images, config, tta, fast)
     selected = images.from_validation and (weights == "best" or _watches_validation(config))
-    if weights == "best" and not tta:
-        temperature = network.temperature  # 1 until training has ended
-    elif source is None and split == "val" and not sample:
-        temperature = best_temperature(predictions.logits, predictions.labels)
-    else:
-        temperature = _own_temperature(network, run, config, tta)
+    temperature = network.temperature  # of best weights and single views; 1 until training has ended
+    if weights == "last" or tta:
+        validation = predictions if source is None and split == "val" and not sample else None
+        temperature = _own_temperature(network, run, config, tta, validation)
     metrics = evaluate_predictions(predictions, network.classes, split=name, selected=selected, temperature=temperature)
     write_evaluation(
         target,
@@ -118,6 +108,13 @@ def assess(
     _look(target, network, images, predictions, seed)
     note_network(target, weights=weights, best_sha256=best_sha256, temperature=temperature, source=source, tta=tta)
     return Assessment(target, metrics, predictions, network, images)
+
+
+def _refuse_taken(target: Path, out: Path | None, source: Path | None) -> None:
+    if out:
+        refuse_foreign(out)
+    elif source:
+        refuse_other_source(target, source)
 
 
 def _refuse_what_is_not_exported(tta: bool, weights: str) -> None:
@@ -153,17 +150,29 @@ def fit_temperature(run: Path) -> float:
     return temperature
 
 
-def _own_temperature(network: Network, run: Path, config: Config, tta: bool) -> float:
+def _own_temperature(network: Network, run: Path, config: Config, tta: bool, validation: Predictions | None) -> float:
     """What makes confidence on the run's validation split fit best: last weights, and means of views, have their own.
 
-    Where the run's photographs are gone, that of the best weights and single views, with a warning.
+    validation: the answers on that split, where they are known. Where the run's photographs are gone, the temperature
+    is that of the best weights and single views, with a warning.
     """
     try:
-        images = own_images(run, config, "val")
-        return best_temperature(_logits(network, images, config, tta), images.labels(network))
+        known = validation or _predictions(network, own_images(run, config, "val"), config, tta)
+        return best_temperature(known.logits, known.labels)
     except UserError as error:
         log.warning("%s; so loss and calibration error go by the temperature of best weights and single views", error)
         return network.temperature
+
+
+def _predictions(
+    network: Network, images: Images, config: Config, tta: bool = False, engine: Engine | None = None
+) -> Predictions:
+    return Predictions(
+        paths=tuple(row.path for row in images.rows),
+        labels=images.labels(network),
+        logits=_logits(network, images, config, tta, engine),
+        leak_free=images.leak_free,
+    )
 
 
 def _sample(count: int, wanted: int, seed: int) -> np.ndarray:

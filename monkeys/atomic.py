@@ -96,13 +96,13 @@ def make_folder(path: Path) -> None:
         raise UserError(f"no folder for results: {explain(error, path)}") from None
 
 
-def refuse_foreign(out: Path, marks: Collection[str], files: Collection[str], maker: str) -> None:
-    """UserError where a folder without the `marks` of an earlier `maker` holds a file that one would replace."""
+def refuse_foreign(out: Path, marks: Collection[str], files: Collection[str] | None, maker: str) -> None:
+    """UserError where a folder without the `marks` of an earlier `maker` holds one of `files`, or where None, any."""
     try:
         present = {path.name for path in out.iterdir()} if out.is_dir() else set()
     except OSError as error:
         raise UserError(f"no folder for results: {explain(error, out)}") from None
-    if not present >= set(marks) and (found := sorted(present & set(files))):
+    if not present >= set(marks) and (found := sorted(present if files is None else present & set(files))):
         raise UserError(f"{out} holds {found[0]}, which no {maker} has written; choose another --out")
 
 

@@ -12,7 +12,10 @@ class TrainingError(Exception):
 
 
 class NotFiniteError(TrainingError):
-    """The loss, the gradient or a weight is no number any more."""
+    """The loss, the gradient or a weight is no number any more. what: which of them, and where."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what}: lower optim.lr, or set optim.clip_norm")
 
 
 class Interrupted(Exception):

@@ -60,7 +60,7 @@ def run_experiment(
             )
             return _outcome(folder)
         if resume:
-            folder.refuse_lost()
+            folder.refuse_lost_checkpoints()
         elif not overwrite:
             folder.refuse_existing()
         return _lead(config, folder, group, resume if folder.holds_run else "", announce)

@@ -48,7 +48,7 @@ def test_errors_of_both_directions_are_one_pair():
 
 def test_copies_count_as_one_picture():
     rows = answers(predictions([0, 0, 1, 2], np.eye(3)[[0, 1, 1, 0]]), CLASSES)
-    assert learned.once(rows, ["a", "a", "b", "c"]) == "50.0% of 3"  # a half, one, and none
+    assert learned.by_picture(rows, ["a", "a", "b", "c"]) == "50.0% of 3"  # a half, one, and none
 
 
 def test_the_line_of_calibration():

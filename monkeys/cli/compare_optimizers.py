@@ -81,9 +81,9 @@ def _compare(methods: list[str], epochs: int, seeds: int, out: Path, tune_rates:
     total = len(methods) * seeds
     runs = list(progress(comparison.compare(methods, range(seeds), epochs, rates), total=total, unit="run"))
     rows = report.table(runs, rates)
-    curves, table, page, picture = (out / name for name in FILES)
-    report.write_curves(runs, curves)
-    report.write_table(rows, table)
+    curves_csv, table_csv, page, picture = (out / name for name in FILES)
+    report.write_curves(runs, curves_csv)
+    report.write_table(rows, table_csv)
     text = report.markdown(rows, epochs)
     page.write_text(text, encoding="utf-8")
     found = report.by_method(runs)

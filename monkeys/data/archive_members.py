@@ -144,16 +144,12 @@ def _zip_name(info: zipfile.ZipInfo) -> str:
         parts = info.filename.encode("cp437").split(b"/")  # as zipfile has read them
     except UnicodeEncodeError:  # from a field of its own, as newer Pythons read it
         return info.filename
-    return "/".join(_or(decoded(part), part.decode("cp437")) for part in parts)
+    return "/".join(decoded(part) or part.decode("cp437") for part in parts)
 
 
 def _tar_name(info: tarfile.TarInfo) -> str:
     parts = info.name.encode("utf-8", "surrogateescape").split(b"/")
-    return "/".join(_or(decoded(part), part.decode("cp1252", "replace")) for part in parts)
-
-
-def _or(found: str | None, otherwise: str) -> str:
-    return otherwise if found is None else found
+    return "/".join(decoded(part) or part.decode("cp1252", "replace") for part in parts)
 
 
 def _open_packed(path: Path) -> contextlib.AbstractContextManager[BinaryIO]:

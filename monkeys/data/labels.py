@@ -27,7 +27,7 @@ def read_names(folders: Iterable[Path], ids: Sequence[str]) -> dict[str, str]:
     }
 
 
-def shared_name(name: str, label: str) -> str:
+def without_id(name: str, label: str) -> str:
     """A class's name without the id that was put behind it where several have that name."""
     return name.removesuffix(f" ({label})")
 

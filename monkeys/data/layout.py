@@ -79,8 +79,8 @@ def read_source(root: Path, cache_dir: Path, exclude: Sequence[str] = ()) -> Sou
     """Recognise the layout of a folder, archive or list file and list its files.
 
     exclude: paths or patterns relative to the source's folder; a folder stands for all in it, and a name without a
-    slash for every folder or file of that name. Raises UserError
-    where there is no such source, or nothing in it that has the form of classes.
+    slash for every folder or file of that name. Raises UserError where there is no such source, or nothing in it that
+    has the form of classes.
     """
     root = expand_home(root)
     base, folders = locate(root, cache_dir), dict[str, str]()
@@ -176,12 +176,7 @@ def _check_classes(home: Path, root: Path, lists: list[Path]) -> None:
 
 def _doubt_classes(root: Path, entries: Sequence[Entry], folders: Sequence[str]) -> None:
     """UserError where classes hold splits, as in cat/train; a word where they may be the parts of one set."""
-    inner: dict[str, set[str]] = {folder: set() for folder in folders}
-    depth = folders[0].count("/") + 1
-    for entry in entries:
-        parts = entry.path.split("/")
-        below = parts[depth:-1]
-        inner["/".join(parts[:depth])].update(below[1:2] if below[:1] == [entry.label] else below[:1])
+    inner = _inner_folders(entries, folders)
     for kind, names in inner.items():
         splits = {SPLITS[name.lower()]: name for name in sorted(names) if name.lower() in SPLITS}
         if len(splits) > 1:
@@ -199,6 +194,17 @@ def _doubt_classes(root: Path, entries: Sequence[Entry], folders: Sequence[str])
             return
 
 
+def _inner_folders(entries: Sequence[Entry], folders: Sequence[str]) -> dict[str, set[str]]:
+    """Class folder -> names of the folders in it, or in the one that doubles it."""
+    inner: dict[str, set[str]] = {folder: set() for folder in folders}
+    depth = folders[0].count("/") + 1
+    for entry in entries:
+        parts = entry.path.split("/")
+        below = parts[depth:-1]
+        inner["/".join(parts[:depth])].update(below[1:2] if below[:1] == [entry.label] else below[:1])
+    return inner
+
+
 def _folders(folder: Path) -> list[Path]:
     with os.scandir(folder) as items:
         names = [item.name for item in items if not is_left_behind(item.name) and _is_folder(item)]
@@ -213,6 +219,7 @@ def _is_folder(item: os.DirEntry[str]) -> bool:
 
 
 def is_left_behind(name: str) -> bool:
+    """Whether a file or folder is hidden, or what a file manager leaves."""
     return name.startswith(".") or name.lower() in LEFT_BEHIND
 
 

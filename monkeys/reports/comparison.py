@@ -105,11 +105,7 @@ def _read(folder: Path, name: str) -> _Run:
 
 def _result(name: str, metrics: Mapping[str, Any], history: Mapping[str, Sequence[float]]) -> Result:
     values: dict[str, Any] = {field.name: metrics.get(field.name) for field in fields(Result)}
-    values |= {
-        "run": name,
-        **pace(history),
-    }
-    return Result(**values)
+    return Result(**values | {"run": name} | pace(history))
 
 
 def _answers(folder: Path) -> dict[tuple[str, str], Answer]:

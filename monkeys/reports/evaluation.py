@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from .. import atomic
-from ..errors import UserError
 from ..evaluation.metrics import (
     Answer,
     Named,
@@ -33,9 +32,8 @@ Thumbnails = Callable[[str], np.ndarray]
 
 def refuse_foreign(out: Path) -> None:
     """UserError where a folder holds anything, and not from an examination: files of these names would be replaced."""
-    present = {path.name for path in out.iterdir()} if out.is_dir() else set()
-    if present and not present >= {"predictions.csv", "per_class.csv"}:  # what every examination writes first
-        raise UserError(f"{out} holds {min(present)}, which no examination has written; choose another --out")
+    written_first = ("predictions.csv", "per_class.csv")
+    atomic.refuse_foreign(out, written_first, None, "examination")
 
 
 def write_evaluation(

@@ -82,6 +82,7 @@ class Guide:
 def build_page(guide: Guide, title: str, about: str, examples: Sequence[Path]) -> Any:
     """The page as Gradio's Blocks. examples: photographs to click, in a folder that holds nothing else."""
     gradio = _gradio()
+    from gradio.processing_utils import get_upload_folder
 
     def answer(path: str | None) -> tuple[dict[str, float] | None, np.ndarray | None, str]:
         if not path:
@@ -92,16 +93,14 @@ def build_page(guide: Guide, title: str, about: str, examples: Sequence[Path]) -
             return None, None, f"**This file cannot be used:** {error.reason}"
         return found.probabilities, found.looked, ""
 
-    from gradio.processing_utils import get_upload_folder
-
-    folder = [path.parent for path in examples[:1]]
-    gradio.set_static_paths([str(path) for path in folder])
+    of_examples = [path.parent for path in examples[:1]]
+    gradio.set_static_paths([str(folder) for folder in of_examples])
     with gradio.Blocks(title=title, analytics_enabled=False, delete_cache=(300, 900)) as page:
         gradio.Markdown(f"# {title}\n\n{about}")
         with gradio.Row():
             with gradio.Column():
                 photo = gradio.Image(type="filepath", sources=["upload", "clipboard"], label="Photograph", height=360)
-                photo.preprocess = partial(_path_of, [Path(get_upload_folder()), *folder])
+                photo.preprocess = partial(_path_of, [Path(get_upload_folder()), *of_examples])
                 refused = gradio.Markdown()
                 if examples:
                     shown = [[str(path)] for path in examples]

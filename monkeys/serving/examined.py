@@ -13,7 +13,7 @@ import numpy as np
 
 from .. import runtime
 from ..config import Config
-from ..data.labels import shared_name
+from ..data.labels import without_id
 from ..data.leaks import leak_free, unseen
 from ..data.manifest import ClassInfo, Manifest, Row, build_manifest
 from ..errors import UserError
@@ -21,7 +21,7 @@ from ..paths import as_text
 from .held_out import read_classes, read_manifest
 from .network import Network
 
-_OWN = re.compile(r"((train|val|test)(-last)?(-tta)?)?")  # what examinations of a run's own splits are called
+_OWN_SPLITS = re.compile(r"((train|val|test)(-last)?(-tta)?)?")  # what examinations of a run's own splits are called
 
 log = logging.getLogger("monkeys")
 
@@ -51,7 +51,7 @@ def source_name(source: Path) -> str:
     """What the examination of another source is called: by its file or folder, and never like the run's own splits."""
     path = source.resolve()
     name = path.name.partition(".")[0] if path.is_file() else path.name
-    return as_text(f"{path.parent.name or 'data'}-{name}" if _OWN.fullmatch(name) else name)
+    return as_text(f"{path.parent.name or 'data'}-{name}" if _OWN_SPLITS.fullmatch(name) else name)
 
 
 def own_images(run: Path, config: Config, split: str) -> Images:
@@ -71,10 +71,10 @@ def other_images(run: Path, config: Config, source: Path, network: Network) -> I
     """All images of another source, its classes matched by folder id or by name."""
     cache = runtime.cache_folder(config.data.cache_dir)
     manifest = build_manifest(source, cache_dir=cache, split=False, skip_unreadable=True)
-    names = {info.id: shared_name(info.name, info.id) for info in network.classes}
+    names = {info.id: without_id(info.name, info.id) for info in network.classes}
     counts = Counter(names.values())
     known = {name: label for label, name in names.items() if counts[name] == 1} | {label: label for label in names}
-    match = {info.id: known.get(info.id) or known.get(shared_name(info.name, info.id)) for info in manifest.classes}
+    match = {info.id: known.get(info.id) or known.get(without_id(info.name, info.id)) for info in manifest.classes}
     unknown = [label for label, own in match.items() if own is None]
     _mention_other_names(source, manifest.classes, network)
     if unknown:
@@ -101,9 +101,9 @@ def _trained_on(run: Path, config: Config) -> Manifest:
 
 def _mention_other_names(source: Path, classes: Sequence[ClassInfo], network: Network) -> None:
     """A word on classes of one id and two names: they may be two classes."""
-    names = {info.id: shared_name(info.name, info.id) for info in network.classes}
+    names = {info.id: without_id(info.name, info.id) for info in network.classes}
     for info in classes:
-        name = shared_name(info.name, info.id)
+        name = without_id(info.name, info.id)
         if info.id in names and len({info.id, name, names[info.id]}) == 3:
             log.warning(
                 "%s: %s is called %s there and %s by the network; taken for one class, as the folder's name says",

@@ -33,7 +33,7 @@ def save_tensors(path: Path, tensors: Mapping[str, np.ndarray]) -> str:
     """
     for name, value in tensors.items():
         if not np.isfinite(value).all():
-            raise NotFiniteError(f"{name} is not finite: lower optim.lr, or set optim.clip_norm")
+            raise NotFiniteError(f"{name} is not finite")
     data = dump_safetensors({name: np.ascontiguousarray(tensors[name]) for name in sorted(tensors)})
     atomic.write_bytes(path, data)
     return hashlib.sha256(data).hexdigest()

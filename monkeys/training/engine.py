@@ -116,10 +116,10 @@ class Step:
             sums += found
         loss, correct, seen = self.group.sum(sums)
         if not np.isfinite(loss):
-            raise NotFiniteError(f"the loss is {loss} at step {step}: lower optim.lr, or set optim.clip_norm")
+            raise NotFiniteError(f"the loss is {loss} at step {step}")
         tally.grad_norm = self._gradient_norm()
         if not np.isfinite(tally.grad_norm) and not self.scaler.is_enable():  # ReLU and pooling hide it from the loss
-            raise NotFiniteError(f"the gradient is not finite at step {step}: lower optim.lr, or set optim.clip_norm")
+            raise NotFiniteError(f"the gradient is not finite at step {step}")
         # of float16, a step whose gradient overflowed is left out and says nothing of how the weights move
         watched = self.watch_weights and np.isfinite(tally.grad_norm)
         before = [p.clone() for p in self.model.parameters()] if watched else []
@@ -218,7 +218,7 @@ def means(sums: np.ndarray) -> tuple[float, float]:
     """Mean cross-entropy and accuracy, from such sums; NotFiniteError where the network's answers are no numbers."""
     loss, correct, count = sums
     if not np.isfinite(loss):
-        raise NotFiniteError(f"the validation loss is {loss}: lower optim.lr, or set optim.clip_norm")
+        raise NotFiniteError(f"the validation loss is {loss}")
     return float(loss / count), float(correct / count)
 
 

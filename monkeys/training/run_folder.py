@@ -19,7 +19,7 @@ FILES = (
     *("config.yaml", "environment.json", "classes.json", "manifest.csv", "history.csv", "metrics.json", "report.html"),
     *("best.safetensors", "best.json", "vdlrecords.*"),
 )
-PARTS = {
+PARTS = {  # folder -> files
     "last": ("step-*.json", "step-*.safetensors", "finished.json"),
     "plots": ("curves.png",),
     "eval-*": (
@@ -89,7 +89,7 @@ class RunFolder:
                 "or choose another run.name"
             )
 
-    def refuse_lost(self) -> None:
+    def refuse_lost_checkpoints(self) -> None:
         """UserError where a run has trained and its checkpoints are gone: going on would begin anew and replace it."""
         history = self.path / "history.csv"
         epochs = len(history.read_bytes().splitlines()) - 1 if history.exists() else 0
