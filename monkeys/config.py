@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import NoneType
@@ -77,16 +76,21 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return tree
 
 
+_MERGE = "tag:yaml.org,2002:merge"
+
+
 class _Loader(yaml.SafeLoader):
     """Plain data only, and no key twice, of which YAML's own loader keeps the last without a word."""
 
     def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
         """A mapping as it stands, before `<<` adds keys to it; ConstructorError where one of its own stands twice."""
         node = super().compose_mapping_node(anchor)
-        keys = Counter((key.tag, key.value) for key, _ in node.value if isinstance(key, yaml.ScalarNode))
-        for (_, name), count in keys.items():
-            if count > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"{name!r} stands there twice", node.start_mark)
+        found: set[Any] = set()
+        for scalar in [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)]:
+            key = scalar.value if scalar.tag == _MERGE else self.construct_object(scalar)  # 1 and 0x1 are one key
+            if key in found:
+                raise yaml.constructor.ConstructorError(None, None, f"{key!r} stands there twice", node.start_mark)
+            found.add(key)
         return node
 
 

@@ -40,7 +40,7 @@ class Outcome:
 def run_experiment(
     config: Config, *, resume: str = "", overwrite: bool = False, announce: Callable[[str], None] = log.info
 ) -> Outcome:
-    """Train as configured and report. resume: "" (a new run), "auto", or "force" (whatever has changed).
+    """Train as configured and report. resume: "" (a new run), "auto", or "force" (with other settings).
 
     announce: told where a resumed run goes on.
     """

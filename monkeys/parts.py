@@ -163,7 +163,8 @@ def make_model(config: Config, data: Photographs, *, resumed: bool) -> nn.Layer:
 def _mention_unused(config: Config, data: Photographs, images: int) -> None:
     """A word on settings that are written down and not used. images: at a time."""
     if images < 2 and (config.augment.mixup or config.augment.cutmix):
-        log.warning("mixup and cutmix need two images at a time: fewer train.processes, or a smaller train.accumulate")
+        more = "a larger train.batch_size, fewer train.processes or a smaller train.accumulate"
+        log.warning("mixup and cutmix need two images at a time: %s", more)
     size, sizes, epochs = config.data.size, config.data.sizes, config.train.epochs
     if 0 in sizes and size != sizes[max(sizes)]:
         log.warning(
@@ -172,7 +173,7 @@ def _mention_unused(config: Config, data: Photographs, images: int) -> None:
     if late := [first for first in sizes if first >= epochs]:
         examined = data.preprocess.size
         log.warning(
-            "data.sizes from epoch %d on are not reached in %d; examined at %d pixels", late[0], epochs, examined
+            "data.sizes from epoch %d on are not reached in %d; examined at %d pixels", min(late), epochs, examined
         )
 
 

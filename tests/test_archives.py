@@ -418,6 +418,12 @@ def test_no_folder_is_torn_by_a_rare_name_in_it(tmp_path: Path) -> None:
     assert [path.name for path in out.iterdir() if path.is_dir()] == ["金丝猴"]
 
 
+def test_nor_where_the_parts_are_divided_by_backslashes() -> None:
+    info = zipfile.ZipInfo()
+    info.filename = "金丝猴\\陶喆.jpg".encode("gbk").decode("cp437")
+    assert archive_members._zip_name(info).startswith("金丝猴/")
+
+
 def test_a_tar_with_western_names(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "a", "w", format=tarfile.GNU_FORMAT, encoding="latin-1") as archive:
         archive.addfile(tarfile.TarInfo("Singe à queue/1.jpg"))

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import hostile
@@ -15,7 +16,7 @@ from invented import folder, picture, save, watermarked
 from PIL import Image
 
 from monkeys.data import audit as audit_module
-from monkeys.data import look, pool
+from monkeys.data import look, pool, records
 from monkeys.data.audit import AuditReport, audit
 from monkeys.data.image import ImageError
 from monkeys.data.look import ODD, look_at
@@ -225,6 +226,20 @@ def test_a_damaged_memory_is_made_anew(planted: Path, tmp_path: Path, caplog: py
         place.write_bytes(damage)
         assert report(planted, tmp_path) == before
     assert "examined anew" in caplog.text
+
+
+def test_what_an_earlier_version_refused_is_looked_at_again(
+    planted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, name, place = report(planted, tmp_path), "training/a/000.jpg", Store.path(planted, tmp_path / "cache")
+    store = Store.load(place)
+    store.records[name] = replace(store.records[name], reason="refused")
+    store.save(place)
+    assert report(planted, tmp_path).n_readable == before.n_readable - 1  # of this version it is believed
+    with monkeypatch.context() as earlier:
+        earlier.setattr(records, "_VERSION", records._VERSION - 1)
+        store.save(place)
+    assert report(planted, tmp_path) == before
 
 
 def test_a_cache_that_cannot_be_written_is_no_obstacle(

@@ -170,6 +170,8 @@ def test_what_stands_there_twice_is_refused(write, text):
         load_config(write(text))
     with pytest.raises(UserError, match="not valid YAML"):
         load_config(write(""), ["data.sizes={0: 64, 0: 96}"])
+    with pytest.raises(UserError, match="not valid YAML"):
+        load_config(write(""), ["data.sizes={1: 64, 0x1: 96}"])
 
 
 @pytest.mark.parametrize("name", ["docs #2", "0", "no", "2020-01-01", "*/docs", "a: b"])

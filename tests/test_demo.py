@@ -136,6 +136,10 @@ def test_only_what_was_uploaded_is_read(tmp_path):
             demo._path_of(folders, SimpleNamespace(path=str(path)))
 
 
+def test_names_that_differ_in_an_underscore_stay_two():
+    assert demo._readable(["red_fox", "red fox", "grey_wolf"]) == ["red_fox", "red fox", "grey wolf"]
+
+
 def test_a_missing_gradio_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "gradio", None)
     with pytest.raises(UserError, match=r"requirements-demo\.txt"):

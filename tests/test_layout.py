@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -307,6 +308,12 @@ def test_splits_inside_classes_are_not_taken_for_their_photographs(tmp_path: Pat
     root = touch(tmp_path / "above", "set/train/a/1.jpg", "set/test/a/1.jpg", "notes/x/1.txt")
     with pytest.raises(UserError, match=r"name .*above/set if it holds the whole set"):
         found(root, tmp_path)
+    root = touch(tmp_path / "top", "set/cat/train/1.jpg", "set/cat/val/2.jpg", "set/dog/1.jpg")
+    with pytest.raises(UserError, match=r"name .*top/set/cat if .* else arrange them as train/cat"):
+        found(root, tmp_path)
+    packed = Path(shutil.make_archive(str(tmp_path / "packed"), "zip", root))
+    with pytest.raises(UserError, match=r"unpack it and name the folder set/cat if"):
+        found(packed, tmp_path)
 
 
 def test_splits_of_names_that_are_doubled_are_seen(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -41,6 +41,18 @@ def test_a_folder_whose_name_two_classes_have_is_neither(run, tmp_path, capsys):
     assert {row["label"] for row in rows} == {"n1"}
 
 
+def test_folders_that_are_called_as_the_network_calls_its_classes_are_known(run, tmp_path):
+    record = json.loads((run / "best.json").read_text())
+    for item in record["classes"][:2]:
+        item["name"] = f"red fox ({item['id']})"
+    (run / "best.json").write_text(json.dumps(record))
+    for label in ("n0", "n1"):
+        shutil.copytree(run.parents[1] / "photos" / label, tmp_path / "set" / f"red fox ({label})")
+    assert eval_command.main([str(run), "--data", str(tmp_path / "set")]) == 0
+    rows = list(csv.DictReader((run / "eval-set" / "predictions.csv").open()))
+    assert {row["label"] for row in rows} == {"n0", "n1"}
+
+
 def test_a_folder_called_like_an_examination_of_the_run_has_another_place(run, tmp_path):
     photos = shutil.copytree(run.parents[1] / "photos", tmp_path / os.fsdecode(b"caf\xe9") / "val-last")
     assert eval_command.main([str(run), "--data", str(photos)]) == 0

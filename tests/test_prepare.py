@@ -73,6 +73,20 @@ def test_long_names_are_copied_too(tmp_path: Path) -> None:
     assert all(len(one.encode()) <= 255 and one.endswith("猴.jpg") for one in names)
 
 
+def test_what_follows_a_dot_may_be_a_sentence(tmp_path: Path) -> None:
+    root, name = tmp_path / "set", "Fig. 1 " + "a" * 245
+    save(picture(50, 48, 64), root / "n0" / "1.jpg")
+    save(picture(51, 48, 64), root / "n1" / "1.jpg")
+    for number, place in enumerate(("n0", "n0/more")):
+        save(picture(60 + number, 48, 64), tmp_path / "new.jpg")
+        (root / place).mkdir(exist_ok=True)
+        (tmp_path / "new.jpg").rename(root / place / name)
+    assert run(tmp_path, root, "--out", tmp_path / "out") == 0
+    names = sorted(path.name for path in (tmp_path / "out/training/n0").iterdir())
+    assert len(names) == 3
+    assert all(len(one.encode()) <= 255 for one in names)
+
+
 def test_repetition_changes_nothing(source: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert run(tmp_path, source, "--out", out) == 0

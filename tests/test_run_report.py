@@ -91,7 +91,11 @@ def test_the_test_split_comes_first(tmp_path, caplog):
             note_network(tmp_path / name, weights=weights, best_sha256=best, temperature=temperature)
         if name != "eval-broken":
             (tmp_path / name / "metrics.json").write_text("{}")
-    assert [folder.name for folder in examinations(tmp_path)] == ["eval-test", "eval-zoo", "eval-val"]
+    views = {"weights": "best", "best_sha256": digest(tmp_path / WEIGHTS), "temperature": 0.9}
+    (tmp_path / "eval-val-tta").mkdir()
+    (tmp_path / "eval-val-tta" / "examined.json").write_text(json.dumps(views))  # as earlier versions noted it
+    (tmp_path / "eval-val-tta" / "metrics.json").write_text("{}")
+    assert [folder.name for folder in examinations(tmp_path)] == ["eval-test", "eval-val-tta", "eval-zoo", "eval-val"]
     assert [record.args[0].name for record in caplog.records] == [
         "eval-early",
         "eval-unknown",

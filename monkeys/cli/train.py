@@ -29,7 +29,7 @@ CHOICES: dict[str, Mapping[str, object]] = {
 LISTS = ("models", "optimizers", "schedules", "recipes", "settings")
 _SECOND_ORDER = "second order, for small networks: `compare_optimizers.py --model resnet18` says why"
 HINTS = dict.fromkeys(SECOND_ORDER, _SECOND_ORDER)
-_RESUME = "auto: go on where the run stopped, or begin it; force: go on even if data or settings have changed"
+_RESUME = "auto: go on where the run stopped, or begin it; force: go on with other settings"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -76,7 +76,8 @@ def _processes(config: Config) -> int:
     parts = {n: n * train.accumulate for n in range(most, 1, -1)}  # of a batch; each has two images or more
     found = next((n for n, count in parts.items() if train.batch_size % count == 0 and train.batch_size > count), 1)
     if found < most:
-        log.info("train.processes=auto: %d of %d, among which batches of %d divide", found, most, train.batch_size)
+        log.info("train.processes=auto: %d of %d", found, most)
+        log.info("each needs an equal part of a batch of %d, of two images or more", train.batch_size)
     return found
 
 

@@ -6,6 +6,7 @@ import bz2
 import contextlib
 import gzip
 import lzma
+import re
 import stat
 import struct
 import tarfile
@@ -141,7 +142,7 @@ def _zip_name(info: zipfile.ZipInfo) -> str:
     if info.flag_bits & _UTF8:
         return info.filename
     try:
-        parts = info.filename.encode("cp437").split(b"/")  # as zipfile has read them
+        parts = re.split(rb"[/\\]", info.filename.encode("cp437"))  # as zipfile has read them
     except UnicodeEncodeError:  # from a field of its own, as newer Pythons read it
         return info.filename
     return "/".join(decoded(part) or part.decode("cp437") for part in parts)

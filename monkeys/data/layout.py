@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from ..errors import UserError
 from ..paths import expand_home, sha256
@@ -95,7 +95,7 @@ def read_source(root: Path, cache_dir: Path, exclude: Sequence[str] = ()) -> Sou
     if not entries:
         raise UserError(f"{root}: no images found; expected one folder per class, or a list file of `path label` lines")
     if folders and not any(entry.split for entry in entries):
-        _doubt_classes(root, entries, list(folders))
+        _doubt_classes(root, base, entries, list(folders))
     ids = sorted({entry.label for entry in entries} | empty, key=natural)
     check_names(root, ids, (entry.path for entry in entries))
     names = read_names(tables, ids)
@@ -174,16 +174,17 @@ def _check_classes(home: Path, root: Path, lists: list[Path]) -> None:
         raise UserError(f"{root}: no folders in it; expected one folder per class with images in it")
 
 
-def _doubt_classes(root: Path, entries: Sequence[Entry], folders: Sequence[str]) -> None:
+def _doubt_classes(root: Path, base: Path, entries: Sequence[Entry], folders: Sequence[str]) -> None:
     """UserError where classes hold splits, as in cat/train; a word where they may be the parts of one set."""
     inner = _inner_folders(entries, folders)
     for kind, names in inner.items():
         splits = {SPLITS[name.lower()]: name for name in sorted(names) if name.lower() in SPLITS}
         if len(splits) > 1:
             one, other = list(splits.values())[:2]
+            whole = f"name {base / kind}" if root == base else f"unpack it and name the folder {kind}"
             raise UserError(
-                f"{root}: {kind}/{one} and {kind}/{other} look like splits inside a class: name {root / kind} if it "
-                f"holds the whole set, else arrange them as {one}/{kind}, or write a list file"
+                f"{root}: {kind}/{one} and {kind}/{other} look like splits inside a class: {whole} if it holds the "
+                f"whole set, else arrange them as {one}/{PurePosixPath(kind).name}, or write a list file"
             )
     for first, second in pairwise(inner):
         if len(shared := sorted(inner[first] & inner[second])) > 1:

@@ -135,9 +135,9 @@ def _plan(examined: Audit) -> dict[str, tuple[str, str, int]]:
 
 def _prefixed(path: PurePosixPath, mark: str) -> str:
     """The file's name behind a mark, cut where it would be longer than file systems take."""
-    room = _LONGEST - len(mark) - 1 - len(os.fsencode(path.suffix))
-    stem = path.stem if len(os.fsencode(path.stem)) <= room else os.fsencode(path.stem)[:room].decode("utf-8", "ignore")
-    return f"{mark}-{stem}{path.suffix}"
+    ending = path.suffix if len(path.suffix) <= len(".jpeg") else ""  # what follows a dot may be a sentence
+    stem, room = os.fsencode(path.name.removesuffix(ending)), _LONGEST - len(mark) - 1 - len(os.fsencode(ending))
+    return f"{mark}-{os.fsdecode(stem) if len(stem) <= room else stem[:room].decode('utf-8', 'ignore')}{ending}"
 
 
 def _folder_name(label: str) -> str:

@@ -18,7 +18,7 @@ from .signatures import SIDE
 
 log = logging.getLogger("monkeys")
 
-_VERSION = 2  # raised when records or signatures change their meaning
+_VERSION = 3  # raised when records or signatures change their meaning
 
 Stamp = tuple[int, int, int]
 

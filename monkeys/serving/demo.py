@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -49,6 +50,7 @@ class Guide:
         self._thread = ThreadPoolExecutor(1, "network")
         self.network: Network = self._thread.submit(load_network, run).result()
         self._reader = Reader(self.network.preprocess)
+        self._names = _readable([info.name for info in self.network.classes])
 
     def answer(self, path: Path) -> Answer:
         """Raises ImageError with the reason where the file cannot be used."""
@@ -67,8 +69,7 @@ class Guide:
             logits = network.model(paddle.to_tensor(images)) / network.temperature
             probabilities = paddle.nn.functional.softmax(logits, axis=1).numpy()[0]
         best = np.argsort(-probabilities, kind="stable")[:TOP]
-        names = {network.classes[i].name.replace("_", " "): float(probabilities[i]) for i in best}
-        return Answer(names, self._looked(photo, images, best[:1]))
+        return Answer({self._names[i]: float(probabilities[i]) for i in best}, self._looked(photo, images, best[:1]))
 
     def _looked(self, photo: Photo, images: np.ndarray, asked: np.ndarray) -> np.ndarray:
         try:
@@ -163,3 +164,10 @@ def _path_of(folders: Sequence[Path], upload: Any) -> str | None:
     if not any(path.is_relative_to(folder.resolve()) for folder in folders):
         raise UserError("this file was not uploaded")
     return str(path)
+
+
+def _readable(names: Sequence[str]) -> list[str]:
+    """Blanks for underscores, but where two names would become one."""
+    shown = [name.replace("_", " ") for name in names]
+    counts = Counter(shown)
+    return [new if counts[new] == 1 else old for old, new in zip(names, shown, strict=True)]

@@ -30,7 +30,9 @@ def refuse_other_source(folder: Path, source: Path) -> None:
     """UserError where a folder holds the examination of another source of the same name."""
     earlier = _noted(folder).get("source")
     if earlier not in (None, as_text(source.resolve())):
-        raise UserError(f"{folder} holds the examination of {earlier}: choose an --out")
+        raise UserError(
+            f"{folder} holds the examination of {earlier}: choose an --out, or remove it if these are the same images"
+        )
 
 
 def examinations(run: Path) -> list[Path]:
@@ -45,7 +47,8 @@ def examinations(run: Path) -> list[Path]:
         noted = _noted(folder)
         if noted.get("weights") == "last":
             continue
-        calibrated = noted.get("tta") or noted.get("temperature") == temperature  # views have one of their own
+        views = noted.get("tta", folder.name.endswith("-tta"))  # not noted by earlier versions
+        calibrated = views or noted.get("temperature") == temperature  # views have one of their own
         if noted.get("best_sha256") == now and calibrated:
             found.append(folder)
         else:

@@ -73,7 +73,8 @@ def other_images(run: Path, config: Config, source: Path, network: Network) -> I
     manifest = build_manifest(source, cache_dir=cache, split=False, skip_unreadable=True)
     names = {info.id: without_id(info.name, info.id) for info in network.classes}
     counts = Counter(names.values())
-    known = {name: label for label, name in names.items() if counts[name] == 1} | {label: label for label in names}
+    known = {name: label for label, name in names.items() if counts[name] == 1}
+    known |= {info.name: info.id for info in network.classes} | {label: label for label in names}
     match = {info.id: known.get(info.id) or known.get(without_id(info.name, info.id)) for info in manifest.classes}
     unknown = [label for label, own in match.items() if own is None]
     _mention_other_names(source, manifest.classes, network)

@@ -97,7 +97,7 @@ class RunFolder:
         if self.holds_run and trained and not self.holds_checkpoint:
             raise UserError(
                 f"{self.path} holds a trained network, but its checkpoints in last/ are gone, so that it cannot go on: "
-                "choose another run.name, or --overwrite instead of --resume"
+                "choose another run.name, or remove it, or --overwrite instead of --resume"
             )
 
     def _refuse_foreign(self) -> None:
