@@ -14,6 +14,7 @@ from conftest import paint
 from monkeys.cli import bench, entry, explore, predict, train
 from monkeys.cli import eval as eval_command
 from monkeys.config import load_config
+from monkeys.errors import UserError
 
 ROOT = Path(__file__).parents[1]
 CPU = str(ROOT / "configs" / "monkeys_cpu.yaml")
@@ -143,6 +144,13 @@ def test_a_process_for_each_card_as_far_as_batches_divide(monkeypatch, cards, ba
     monkeypatch.setattr(train, "_cards", lambda config: cards)
     config = load_config(Path(CPU), ["train.processes=auto", f"train.batch_size={batch}"])
     assert train._processes(config) == processes
+
+
+def test_more_processes_than_cards_are_refused(monkeypatch):
+    monkeypatch.setattr(train, "_cards", lambda config: 2)
+    with pytest.raises(UserError, match=r"train\.processes=3, but there are 2 cards"):
+        train._processes(load_config(Path(CPU), ["train.processes=3"]))
+    assert train._processes(load_config(Path(CPU), ["train.processes=2"])) == 2
 
 
 def test_runs_are_compared_without_paddle():

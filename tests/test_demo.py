@@ -131,7 +131,10 @@ def test_only_what_was_uploaded_is_read(tmp_path):
     folders = [tmp_path / "uploads", tmp_path / "examples"]
     assert demo._path_of(folders, SimpleNamespace(path=str(inside))) == str(inside)
     assert demo._path_of(folders, None) is None
-    for path in (outside, tmp_path / "uploads" / ".." / "own.jpg", "own.jpg", "http://localhost/a.jpg"):
+    (tmp_path / "uploads").mkdir()
+    (tmp_path / "uploads" / "link.jpg").symlink_to(outside)
+    links_out = tmp_path / "uploads" / "link.jpg"
+    for path in (outside, links_out, tmp_path / "uploads" / ".." / "own.jpg", "own.jpg", "http://localhost/a.jpg"):
         with pytest.raises(UserError, match="not uploaded"):
             demo._path_of(folders, SimpleNamespace(path=str(path)))
 

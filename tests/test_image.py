@@ -293,6 +293,8 @@ def test_what_follows_a_jpeg_counts_for_nothing(progressive: bool) -> None:
     passes = container.examine(data).passes
     assert passes == (10 if progressive else 1)
     assert container.examine(data + b"\xff\xda" * 99).passes == passes  # a telephone's film
+    damaged = data[: (at := data.rindex(b"\xff\xda")) + 2] + b"\xff\xff" + data[at + 4 :]
+    assert container.examine(damaged).passes == passes  # a length that leads beyond the end: counted without it
 
 
 def test_progressive_cuts() -> None:
