@@ -49,10 +49,10 @@ def of_peer(printed: Path) -> Curve:
     return Curve(printed.stem.replace("_", " "), minutes, [line["val_top1"] for line in lines], "--")
 
 
-def smooth(values: list[float]) -> list[float]:
+def running_median(values: list[float]) -> list[float]:
     """The median of each value and its neighbours, four on each side where there are as many on both."""
-    near = [min(4, index, len(values) - 1 - index) for index in range(len(values))]
-    return [median(values[index - reach : index + reach + 1]) for index, reach in enumerate(near)]
+    reaches = [min(4, index, len(values) - 1 - index) for index in range(len(values))]
+    return [median(values[index - reach : index + reach + 1]) for index, reach in enumerate(reaches)]
 
 
 @styled
@@ -64,7 +64,7 @@ def draw(curves: list[Curve], out: Path) -> Path:
         label = f"{curve.name}: {curve.top1[-1]:.1%} after {curve.minutes[-1]:.0f} min"
         percent = [100 * top1 for top1 in curve.top1]
         axes.plot(curve.minutes, percent, color=colour, linewidth=0.6, alpha=0.3)
-        axes.plot(curve.minutes, smooth(percent), curve.style, color=colour, linewidth=1.8, label=label)
+        axes.plot(curve.minutes, running_median(percent), curve.style, color=colour, linewidth=1.8, label=label)
         axes.plot(curve.minutes[-1], percent[-1], "o", color=colour)
     axes.set_xscale("log")
     plain_logarithm(axes.xaxis)

@@ -21,6 +21,7 @@ from .settings import Config
 
 # A date such as 2001-13-41 is a ValueError, endless brackets are a RecursionError.
 NOT_YAML = (yaml.YAMLError, ValueError, RecursionError)
+_MERGE = "tag:yaml.org,2002:merge"  # `<<`
 
 __all__ = ["Config", "described_settings", "load_config", "read_yaml", "run_name", "to_yaml", "valid_keys"]
 
@@ -74,9 +75,6 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(tree, dict):
         raise UserError(f"{path}: expected sections such as data: and train:, found {type(tree).__name__}")
     return tree
-
-
-_MERGE = "tag:yaml.org,2002:merge"
 
 
 class _Loader(yaml.SafeLoader):

@@ -163,8 +163,8 @@ def make_model(config: Config, data: Photographs, *, resumed: bool) -> nn.Layer:
 def _mention_unused(config: Config, data: Photographs, images: int) -> None:
     """A word on settings that are written down and not used. images: at a time."""
     if images < 2 and (config.augment.mixup or config.augment.cutmix):
-        more = "a larger train.batch_size, fewer train.processes or a smaller train.accumulate"
-        log.warning("mixup and cutmix need two images at a time: %s", more)
+        advice = "a larger train.batch_size, fewer train.processes or a smaller train.accumulate"
+        log.warning("mixup and cutmix need two images at a time: %s", advice)
     size, sizes, epochs = config.data.size, config.data.sizes, config.train.epochs
     if 0 in sizes and size != sizes[max(sizes)]:
         log.warning(

@@ -10,7 +10,7 @@ from toy import make_toy
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
-from curves import draw, of_peer, of_run, smooth
+from curves import draw, of_peer, of_run, running_median
 
 
 def test_runs_and_the_peer_share_one_picture(tmp_path):
@@ -25,5 +25,5 @@ def test_runs_and_the_peer_share_one_picture(tmp_path):
     (tmp_path / "a_copy.csv").write_bytes((tmp_path / "our_run" / "history.csv").read_bytes())
     assert of_run(tmp_path / "a_copy.csv") == ours._replace(name="a copy")
     assert peer == ("peer resnet50", [1.0, 2.0], [0.1, 0.2], "--")
-    assert smooth([0, 9, 1, 2, 3]) == [0, 1, 2, 2, 3]
+    assert running_median([0, 9, 1, 2, 3]) == [0, 1, 2, 2, 3]
     assert draw([ours, peer], tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")

@@ -140,7 +140,7 @@ def test_only_what_was_uploaded_is_read(tmp_path):
 
 
 def test_names_that_differ_in_an_underscore_stay_two():
-    assert demo._readable(["red_fox", "red fox", "grey_wolf"]) == ["red_fox", "red fox", "grey wolf"]
+    assert demo._display_names(["red_fox", "red fox", "grey_wolf"]) == ["red_fox", "red fox", "grey wolf"]
 
 
 def test_a_missing_gradio_is_named(monkeypatch):

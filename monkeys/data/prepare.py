@@ -137,7 +137,9 @@ def _prefixed(path: PurePosixPath, mark: str) -> str:
     """The file's name behind a mark, cut where it would be longer than file systems take."""
     ending = path.suffix if len(path.suffix) <= len(".jpeg") else ""  # what follows a dot may be a sentence
     stem, room = os.fsencode(path.name.removesuffix(ending)), _LONGEST - len(mark) - 1 - len(os.fsencode(ending))
-    return f"{mark}-{os.fsdecode(stem) if len(stem) <= room else stem[:room].decode('utf-8', 'ignore')}{ending}"
+    if len(stem) > room:
+        stem = stem[:room].decode("utf-8", "ignore").encode()  # no half of a character
+    return f"{mark}-{os.fsdecode(stem)}{ending}"
 
 
 def _folder_name(label: str) -> str:

@@ -50,7 +50,7 @@ class Guide:
         self._thread = ThreadPoolExecutor(1, "network")
         self.network: Network = self._thread.submit(load_network, run).result()
         self._reader = Reader(self.network.preprocess)
-        self._names = _readable([info.name for info in self.network.classes])
+        self._names = _display_names([info.name for info in self.network.classes])
 
     def answer(self, path: Path) -> Answer:
         """Raises ImageError with the reason where the file cannot be used."""
@@ -166,7 +166,7 @@ def _path_of(folders: Sequence[Path], upload: Any) -> str | None:
     return str(path)
 
 
-def _readable(names: Sequence[str]) -> list[str]:
+def _display_names(names: Sequence[str]) -> list[str]:
     """Blanks for underscores, but where two names would become one."""
     shown = [name.replace("_", " ") for name in names]
     counts = Counter(shown)

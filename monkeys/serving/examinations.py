@@ -47,8 +47,8 @@ def examinations(run: Path) -> list[Path]:
         noted = _noted(folder)
         if noted.get("weights") == "last":
             continue
-        views = noted.get("tta", folder.name.endswith("-tta"))  # not noted by earlier versions
-        calibrated = views or noted.get("temperature") == temperature  # views have one of their own
+        tta = noted.get("tta", folder.name.endswith("-tta"))  # not noted by earlier versions
+        calibrated = tta or noted.get("temperature") == temperature  # the mean of views has one of its own
         if noted.get("best_sha256") == now and calibrated:
             found.append(folder)
         else:
